@@ -1,0 +1,3 @@
+//! lockproof: a pre-production gate for PostgreSQL schema migrations.
+
+pub mod sql;

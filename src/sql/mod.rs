@@ -1,0 +1,1 @@
+//! Where statements begin and end in the user's bytes, and what kind each one is.
