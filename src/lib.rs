@@ -1,3 +1,8 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod error;
+pub mod exit_code;
 pub mod sql;
+pub mod stage;
+
+pub use error::{Error, Result};

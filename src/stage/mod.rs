@@ -1,0 +1,56 @@
+//! Something to run against: a throw-away server filled from a snapshot, or an external one.
+//!
+//! Restored once into a cached *base*; every replay gets a fresh clone of it. Nothing here judges
+//! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
+//! `lockproof clean` sweeps what a killed process left behind.
+
+pub mod endpoint;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use endpoint::{Endpoint, Host, Secret};
+pub use watch::Watch;
+
+/// What a run asks of any stage.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The run's identity: labels containers, volumes and folders.
+    pub run_id: String,
+    /// Server settings, passed on the server's command line; they win over any file.
+    pub settings: BTreeMap<String, String>,
+    /// The database that the migration runs in; made before the snapshot is restored.
+    pub database: String,
+    /// Identity of what the base holds: snapshot content, variables, restore options (hex).
+    pub base_digest: String,
+    /// The PostgreSQL major that the snapshot was taken from; None: whatever is at hand.
+    pub server_major: Option<u32>,
+    /// Where bases and run folders live.
+    pub cache: PathBuf,
+}
+
+/// Where a stage runs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum StageKind {
+    /// A container.
+    Docker,
+    /// Server binaries of this machine.
+    Local,
+    /// A server that somebody else runs.
+    External,
+}
+
+/// Output of a client program that ran next to the server.
+#[derive(Debug, Clone)]
+pub struct ToolOutput {
+    /// The program's exit status; None when a signal ended it.
+    pub status: Option<i32>,
+    /// Its last lines of standard output.
+    pub stdout: Vec<String>,
+    /// Its last lines of standard error.
+    pub stderr: Vec<String>,
+}
