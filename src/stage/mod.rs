@@ -8,10 +8,12 @@ pub mod endpoint;
 pub mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use endpoint::{Endpoint, Host, Secret};
 pub use watch::Watch;
+
+use crate::Result;
 
 /// What a run asks of any stage.
 #[derive(Debug, Clone)]
@@ -53,4 +55,48 @@ pub struct ToolOutput {
     pub stdout: Vec<String>,
     /// Its last lines of standard error.
     pub stderr: Vec<String>,
+}
+
+/// Standard input for a tool: a stream, so that a dump larger than memory passes through.
+pub type ToolInput = Box<dyn tokio::io::AsyncRead + Send + Unpin>;
+
+/// Client programs (`psql`, `pg_restore`) next to the server, of the server's own version.
+pub trait Tools: Sync {
+    /// Runs one with libpq's environment set for `endpoint`; keeps the last lines of its output.
+    fn run(
+        &self,
+        endpoint: &Endpoint,
+        program: &str,
+        args: &[String],
+        stdin: Option<ToolInput>,
+    ) -> impl Future<Output = Result<ToolOutput>> + Send;
+
+    /// Makes a file or a folder of this machine readable by the tools; the path that they see.
+    fn place(&self, path: &Path, watch: &dyn Watch) -> impl Future<Output = Result<String>> + Send;
+}
+
+/// Fills the empty database of a new server; the snapshot room knows how.
+pub trait Fill: Sync {
+    /// Restores everything and leaves nothing running.
+    fn fill<T: Tools>(
+        &self,
+        endpoint: &Endpoint,
+        tools: &T,
+        watch: &dyn Watch,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A running server that ends with `stop`.
+///
+/// Every provider has `prepare` (a restored base in the cache, made by `Fill` only where absent)
+/// and `start` (a fresh clone of it, running, answering queries).
+pub trait RunningStage: Sized + Send {
+    /// How to reach it.
+    fn endpoint(&self) -> &Endpoint;
+    /// The last lines of the server's log.
+    fn log_tail(&self) -> impl Future<Output = Vec<String>> + Send;
+    /// Ends the server and removes what it used.
+    fn stop(self) -> impl Future<Output = Result<()>> + Send;
+    /// Leaves it running; says how to connect and how to end it.
+    fn keep(self) -> String;
 }
