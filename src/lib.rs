@@ -2,6 +2,8 @@
 
 pub mod error;
 pub mod exit_code;
+pub mod pg;
+pub mod plan;
 pub mod sql;
 pub mod stage;
 
