@@ -1,9 +1,11 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod clock;
 pub mod error;
 pub mod exit_code;
 pub mod pg;
 pub mod plan;
+pub mod recording;
 pub mod sql;
 pub mod stage;
 
