@@ -1,5 +1,7 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod analyse;
+pub mod bounds;
 pub mod clock;
 pub mod error;
 pub mod exit_code;

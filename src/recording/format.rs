@@ -342,7 +342,13 @@ pub enum Event {
         to: Mono,
     },
     /// Who a server process is; again when it changes its query in a way that matters.
-    Backend(Backend),
+    Backend {
+        /// When this was seen.
+        at: Mono,
+        /// Who.
+        #[serde(flatten)]
+        backend: Backend,
+    },
     /// A session waits; `behind` are those that it waits for by `pg_blocking_pids`.
     Waiter {
         /// When this was seen.
