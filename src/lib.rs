@@ -1,13 +1,16 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod advice;
 pub mod analyse;
 pub mod bounds;
 pub mod clock;
 pub mod error;
 pub mod exit_code;
+pub mod judge;
 pub mod pg;
 pub mod plan;
 pub mod recording;
+pub mod report;
 pub mod sql;
 pub mod stage;
 
