@@ -164,15 +164,25 @@ mod tests {
     use super::*;
 
     fn starts(sql: &str, rewritten: bool, lengthened: bool) -> Option<&'static str> {
-        advise(sql, rewritten, lengthened).map(|text| text.split_inclusive(' ').next().unwrap_or(""))
+        advise(sql, rewritten, lengthened)
+            .map(|text| text.split_inclusive(' ').next().unwrap_or(""))
     }
 
     #[test]
     fn each_kind_of_statement_gets_its_own_advice() {
-        assert_eq!(starts("alter table t alter c set not null", false, false), Some("ADD "));
-        assert_eq!(starts("ALTER TABLE t ADD c uuid DEFAULT f()", true, false), Some("ADD "));
+        assert_eq!(
+            starts("alter table t alter c set not null", false, false),
+            Some("ADD ")
+        );
+        assert_eq!(
+            starts("ALTER TABLE t ADD c uuid DEFAULT f()", true, false),
+            Some("ADD ")
+        );
         assert_eq!(starts("REINDEX TABLE t", true, false), Some("REINDEX "));
-        assert_eq!(starts("ALTER TABLE t ADD c int", false, true), Some("commit "));
+        assert_eq!(
+            starts("ALTER TABLE t ADD c int", false, true),
+            Some("commit ")
+        );
         assert_eq!(advise("ALTER TABLE t ADD c int", false, false), None);
         assert_eq!(advise("SELECT check_add_table", false, false), None);
     }

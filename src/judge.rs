@@ -206,7 +206,11 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
     let mut verdict = Verdict::Within;
     let mut findings = Vec::new();
     let worse = |verdict: Verdict, than: Verdict| {
-        if verdict.weight() > than.weight() { verdict } else { than }
+        if verdict.weight() > than.weight() {
+            verdict
+        } else {
+            than
+        }
     };
     for hold in &facts.holds {
         let Some(budget) = policy.budget_for(hold.mode, &header.budgets) else {

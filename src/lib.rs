@@ -12,6 +12,7 @@ pub mod observe;
 pub mod pg;
 pub mod plan;
 pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod sql;
 pub mod stage;

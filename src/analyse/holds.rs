@@ -220,8 +220,7 @@ mod tests {
         prepared.row.pid = 0;
         prepared.row.vxid = (-1, 9);
         assert!(continues(&session_row, &prepared, false));
-        let joined =
-            edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));
+        let joined = edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));
         assert_eq!(nanos(joined.hold()), (190 - 112, Some(202 - 100)));
     }
 }

@@ -312,7 +312,8 @@ impl Analyst {
         let Some(open) = self.open.take() else {
             return;
         };
-        let external = matches!(&self.timeline.stage, Some(stage) if stage.kind == StageKind::External);
+        let external =
+            matches!(&self.timeline.stage, Some(stage) if stage.kind == StageKind::External);
         let facts = open.close(
             &self.lives,
             &self.backends,

@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Mono;
+use crate::pg::names::{MIGRATION_PREFIX, WATCHER_PREFIX};
 use crate::recording::format::Backend;
-
-/// `application_name` of sessions that run the migration begins so.
-pub const MIGRATION_PREFIX: &str = "lockproof:";
-/// `application_name` of lockproof's own watching sessions begins so.
-pub const WATCHER_PREFIX: &str = "lockproof ";
 
 /// Whose session it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +29,11 @@ pub enum Neighbours {
 impl Neighbours {
     /// Strangers on an external stage, nobody elsewhere.
     pub fn of(external: bool) -> Self {
-        if external { Self::Strangers } else { Self::Nobody }
+        if external {
+            Self::Strangers
+        } else {
+            Self::Nobody
+        }
     }
 }
 

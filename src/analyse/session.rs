@@ -130,17 +130,32 @@ mod tests {
     #[test]
     fn moments_of_rest_move_to_its_ends() {
         let session = session();
-        assert_eq!((session.up(Mono(5)), session.down(Mono(5))), (Mono(10), Mono(5)));
-        assert_eq!((session.up(Mono(15)), session.down(Mono(15))), (Mono(15), Mono(15)));
-        assert_eq!((session.up(Mono(25)), session.down(Mono(25))), (Mono(30), Mono(20)));
-        assert_eq!((session.up(Mono(45)), session.down(Mono(45))), (Mono(45), Mono(40)));
+        assert_eq!(
+            (session.up(Mono(5)), session.down(Mono(5))),
+            (Mono(10), Mono(5))
+        );
+        assert_eq!(
+            (session.up(Mono(15)), session.down(Mono(15))),
+            (Mono(15), Mono(15))
+        );
+        assert_eq!(
+            (session.up(Mono(25)), session.down(Mono(25))),
+            (Mono(30), Mono(20))
+        );
+        assert_eq!(
+            (session.up(Mono(45)), session.down(Mono(45))),
+            (Mono(45), Mono(40))
+        );
     }
 
     #[test]
     fn a_transaction_spans_its_statements() {
         assert_eq!(
             session().brackets(Mono(99)),
-            [Bracket { opened: Mono(10), closed: Mono(40) }]
+            [Bracket {
+                opened: Mono(10),
+                closed: Mono(40)
+            }]
         );
     }
 
@@ -150,7 +165,10 @@ mod tests {
         session.sent(2, Mono(50), false);
         assert_eq!(
             session.brackets(Mono(99))[1],
-            Bracket { opened: Mono(50), closed: Mono(99) }
+            Bracket {
+                opened: Mono(50),
+                closed: Mono(99)
+            }
         );
     }
 }

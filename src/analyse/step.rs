@@ -93,7 +93,10 @@ impl OpenStep {
                 if let Some(sql) = sql {
                     self.texts.insert(index, sql);
                 }
-                self.sessions.entry(pid).or_default().sent(index, at, vacuum);
+                self.sessions
+                    .entry(pid)
+                    .or_default()
+                    .sent(index, at, vacuum);
                 self.runs.push(Run {
                     index,
                     pid,
@@ -157,9 +160,11 @@ impl OpenStep {
                 self.outcome = Some(outcome);
             }
             Event::Waiter { at, pid, behind } => self.waiters.push(Sighting { at, pid, behind }),
-            Event::Relations { relations, .. } => self
-                .relations
-                .extend(relations.into_iter().map(|relation| (relation.oid, relation))),
+            Event::Relations { relations, .. } => self.relations.extend(
+                relations
+                    .into_iter()
+                    .map(|relation| (relation.oid, relation)),
+            ),
             Event::Traces { traces, .. } => self.traces = traces,
             _ => {}
         }
@@ -197,7 +202,9 @@ impl OpenStep {
             ignored_holds: 0,
             foreign_holds: Vec::new(),
             blocked: scene.blocked(&lives),
-            blind: self.watch.blind(&self.windows(end), gap_floor, (self.started, end)),
+            blind: self
+                .watch
+                .blind(&self.windows(end), gap_floor, (self.started, end)),
             traces: self.traces.clone(),
         };
         scene.sort_holds(&lives, &mut facts);
@@ -234,9 +241,10 @@ impl OpenStep {
         for run in &self.runs {
             let elapsed = run.done.map(|done| done.since(run.sent));
             // A batch is one statement, sent many times: its time and rows add up.
-            if let Some(same) = facts.last_mut().filter(|_| {
-                last_index == Some(run.index) && !self.batches.is_empty()
-            }) {
+            if let Some(same) = facts
+                .last_mut()
+                .filter(|_| last_index == Some(run.index) && !self.batches.is_empty())
+            {
                 same.elapsed = same.elapsed.zip(elapsed).map(|(a, b)| a + b);
                 same.rows += run.rows;
                 same.error = run.error.clone();
@@ -311,7 +319,11 @@ impl Scene<'_> {
     }
 
     fn edges(&self, life: &Life) -> Edges {
-        holds::edges(life, self.session(life.row.pid), (self.step.started, self.end))
+        holds::edges(
+            life,
+            self.session(life.row.pid),
+            (self.step.started, self.end),
+        )
     }
 
     fn sort_holds(&self, lives: &[&Life], facts: &mut StepFacts) {
@@ -409,8 +421,14 @@ impl Scene<'_> {
         let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
         named.dedup();
         (
-            takers.into_iter().map(|index| self.step.text(index)).collect(),
-            named.into_iter().map(|index| self.step.text(index)).collect(),
+            takers
+                .into_iter()
+                .map(|index| self.step.text(index))
+                .collect(),
+            named
+                .into_iter()
+                .map(|index| self.step.text(index))
+                .collect(),
         )
     }
 

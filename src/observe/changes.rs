@@ -55,13 +55,25 @@ mod tests {
     use super::*;
 
     fn at(relation: u32) -> LockRow {
-        row(Some(1), Some(relation), "AccessExclusiveLock", true, Some("3/14")).expect("a row")
+        row(
+            Some(1),
+            Some(relation),
+            "AccessExclusiveLock",
+            true,
+            Some("3/14"),
+        )
+        .expect("a row")
     }
 
     #[test]
     fn rows_come_and_go() {
         let (mut taken, mut gone) = (Vec::new(), Vec::new());
-        diff(&[at(1), at(2), at(4)], &[at(2), at(3), at(5)], &mut taken, &mut gone);
+        diff(
+            &[at(1), at(2), at(4)],
+            &[at(2), at(3), at(5)],
+            &mut taken,
+            &mut gone,
+        );
         assert_eq!((taken, gone), (vec![at(3), at(5)], vec![at(1), at(4)]));
     }
 

@@ -19,14 +19,12 @@ use super::changes;
 use super::people::People;
 use crate::clock::{Clock, Mono};
 use crate::pg::session::tell;
-use crate::pg::{Session, queries};
+use crate::pg::{Session, names, queries};
 use crate::plan::Literals;
 use crate::recording::format::{Event, LockRow, Poll, Quantiles};
 use crate::stage::Endpoint;
 use crate::{Error, Result};
 
-/// `application_name` of the sampler's session.
-pub const APPLICATION: &str = "lockproof sampler";
 /// How often a line tells that polls go on.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often the people are asked about while nothing changes.
@@ -132,11 +130,7 @@ impl Sampler {
     }
 }
 
-fn thread_main(
-    setup: Setup,
-    requests: &Receiver<Request>,
-    ready: oneshot::Sender<Result<()>>,
-) {
+fn thread_main(setup: Setup, requests: &Receiver<Request>, ready: oneshot::Sender<Result<()>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -169,7 +163,7 @@ struct Eyes {
 
 impl Eyes {
     async fn open(setup: &Setup) -> Result<Self> {
-        let session = Session::open(&setup.endpoint, APPLICATION).await?;
+        let session = Session::open(&setup.endpoint, names::SAMPLER).await?;
         let failed = |error: tokio_postgres::Error| {
             Error::stage("the sampler cannot prepare its queries")
                 .because(crate::pg::session::Told(tell(&error)))
@@ -188,7 +182,11 @@ impl Eyes {
         })
     }
 
-    async fn look(&self, database: u32, rows: &mut Vec<LockRow>) -> Result<(), tokio_postgres::Error> {
+    async fn look(
+        &self,
+        database: u32,
+        rows: &mut Vec<LockRow>,
+    ) -> Result<(), tokio_postgres::Error> {
         rows.clear();
         let parameters: [&(dyn ToSql + Sync); 1] = [&database];
         let answer = self

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod lock_mode;
+pub mod names;
 pub mod queries;
 pub mod session;
 

@@ -21,7 +21,8 @@ impl Session {
     /// The server cannot be reached or refuses.
     pub async fn open(endpoint: &Endpoint, application_name: &str) -> Result<Self> {
         let failed = |error: tokio_postgres::Error| {
-            Error::stage(format!("cannot connect to `{}`", endpoint.shown())).because(Told(tell(&error)))
+            Error::stage(format!("cannot connect to `{}`", endpoint.shown()))
+                .because(Told(tell(&error)))
         };
         let (client, connection) = endpoint
             .config(application_name)

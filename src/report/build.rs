@@ -111,8 +111,7 @@ fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> S
     let Some(facts) = &judged.facts else {
         return empty;
     };
-    let judged_mode =
-        |mode: LockMode| policy.budget_for(mode, &header.budgets).is_some();
+    let judged_mode = |mode: LockMode| policy.budget_for(mode, &header.budgets).is_some();
     Step {
         elapsed_ms: facts.elapsed.map(ms),
         attempts: facts.attempts,
@@ -281,7 +280,11 @@ fn stage_limits(stage: &StageFacts) -> Vec<String> {
             text::count(largest.rows)
         ));
     }
-    if stage.settings.get("fsync").is_some_and(|fsync| fsync == "off") {
+    if stage
+        .settings
+        .get("fsync")
+        .is_some_and(|fsync| fsync == "off")
+    {
         limits.push(
             "fsync is off on this server: a lock is held until its commit is flushed, so real \
              holds are longer"

@@ -72,7 +72,15 @@ fn table(report: &Report, palette: Palette) -> String {
         .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
-        .set_header(["step", "kind", "time", "longest AEL hold", "on", "blocked", "verdict"]);
+        .set_header([
+            "step",
+            "kind",
+            "time",
+            "longest AEL hold",
+            "on",
+            "blocked",
+            "verdict",
+        ]);
     match palette {
         Palette::Ansi => table.enforce_styling(),
         Palette::Plain => table.force_no_tty(),

@@ -97,19 +97,43 @@ mod tests {
 
     #[test]
     fn times_have_three_figures_at_most() {
-        let shown: Vec<String> = [20, 420, 9_940, 52_400, 999_400, 2_792_000, 59_990_000, 200_000_000]
-            .map(|micros| time(us(micros)))
-            .into();
+        let shown: Vec<String> = [
+            20,
+            420,
+            9_940,
+            52_400,
+            999_400,
+            2_792_000,
+            59_990_000,
+            200_000_000,
+        ]
+        .map(|micros| time(us(micros)))
+        .into();
         assert_eq!(
             shown,
-            ["0.02 ms", "0.4 ms", "9.9 ms", "52 ms", "999 ms", "2.79 s", "59.99 s", "3 min 20 s"]
+            [
+                "0.02 ms",
+                "0.4 ms",
+                "9.9 ms",
+                "52 ms",
+                "999 ms",
+                "2.79 s",
+                "59.99 s",
+                "3 min 20 s"
+            ]
         );
     }
 
     #[test]
     fn bounds_share_their_unit() {
-        assert_eq!(bounds(Bounds::new(us(690_100), Some(us(694_000)))), "690–694 ms");
-        assert_eq!(bounds(Bounds::new(us(990_000), Some(us(1_020_000)))), "990 ms–1.02 s");
+        assert_eq!(
+            bounds(Bounds::new(us(690_100), Some(us(694_000)))),
+            "690–694 ms"
+        );
+        assert_eq!(
+            bounds(Bounds::new(us(990_000), Some(us(1_020_000)))),
+            "990 ms–1.02 s"
+        );
         assert_eq!(bounds(Bounds::new(us(0), Some(us(3_200)))), "≤ 3.2 ms");
         assert_eq!(bounds(Bounds::new(us(52_000), None)), "≥ 52 ms");
     }
@@ -120,7 +144,10 @@ mod tests {
             [7, 999, 1_000, 4_000_000].map(count),
             ["7", "999", "1,000", "4,000,000"]
         );
-        assert_eq!([999, 1_100, 1_100_000_000].map(bytes), ["999 B", "1.1 kB", "1.1 GB"]);
+        assert_eq!(
+            [999, 1_100, 1_100_000_000].map(bytes),
+            ["999 B", "1.1 kB", "1.1 GB"]
+        );
     }
 
     #[test]
