@@ -169,12 +169,6 @@ pub fn judge(timeline: &Timeline, policy: &Policy) -> Judgement {
     Judgement { verdict, steps }
 }
 
-/// Whether another replay on a fresh clone could still prove something.
-pub fn undecided(timeline: &Timeline, policy: &Policy) -> bool {
-    let judgement = judge(timeline, policy);
-    judgement.verdict == Verdict::Unproven
-}
-
 /// One step's verdict from those of its replays: the worst that is proved counts, and a proof
 /// counts more than none.
 fn decide(tries: Vec<StepJudgement>) -> StepJudgement {

@@ -302,10 +302,9 @@ impl Analyst {
         self.timeline
     }
 
-    /// The steps of the replay that is under way, those that ended.
-    pub fn current_replay(&mut self) -> Option<&Replay> {
-        self.close_step();
-        self.timeline.replays.last()
+    /// All that is known so far; the step under way is not in it.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     fn close_step(&mut self) {
