@@ -4,6 +4,7 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+pub mod docker;
 pub mod endpoint;
 pub mod watch;
 
