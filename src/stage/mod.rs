@@ -4,8 +4,10 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+pub(crate) mod connect;
 pub mod docker;
 pub mod endpoint;
+pub mod local;
 pub mod watch;
 
 use std::collections::BTreeMap;
