@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::lex::{Token, TokenKind, lex};
+use super::verb::{MODIFIERS, OBJECTS, Object, TransactionControl, Verb};
+use super::words::Words;
 
 /// So many tokens are looked at: a `COPY` may list 1,600 columns before its `FROM`, while an `INSERT`
 /// of a million rows says all that matters in its first three words.
@@ -14,270 +16,6 @@ const LOOKED_AT: usize = 16_384;
 
 /// Longer labels are cut, so that a table of statements stays a table.
 const LABEL_CHARACTERS: usize = 80;
-
-/// What a statement begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Verb {
-    /// `BEGIN`, `START TRANSACTION`
-    Begin,
-    /// `COMMIT`, `END`
-    Commit,
-    /// `ROLLBACK`, `ABORT`
-    Rollback,
-    /// `ROLLBACK TO SAVEPOINT`
-    RollbackTo,
-    /// `SAVEPOINT`
-    Savepoint,
-    /// `RELEASE SAVEPOINT`
-    ReleaseSavepoint,
-    /// `PREPARE TRANSACTION`
-    PrepareTransaction,
-    /// `COMMIT PREPARED`
-    CommitPrepared,
-    /// `ROLLBACK PREPARED`
-    RollbackPrepared,
-    /// `SET`, of a parameter, a role, a transaction's mode, constraints
-    Set {
-        /// True for `SET LOCAL`.
-        local: bool,
-    },
-    /// `RESET`
-    Reset,
-    /// `SHOW`
-    Show,
-    /// `DISCARD`
-    Discard,
-    /// `SELECT`, `TABLE`
-    Select,
-    /// `VALUES`
-    Values,
-    /// `WITH`, whatever it leads to
-    With,
-    /// `INSERT`
-    Insert,
-    /// `UPDATE`
-    Update,
-    /// `DELETE`
-    Delete,
-    /// `MERGE`
-    Merge,
-    /// `COPY`
-    Copy,
-    /// `EXPLAIN`, with or without `ANALYZE`
-    Explain,
-    /// `DO`
-    Do,
-    /// `CALL`
-    Call,
-    /// `PREPARE name AS`
-    Prepare,
-    /// `EXECUTE`
-    Execute,
-    /// `DEALLOCATE`
-    Deallocate,
-    /// `DECLARE`, `FETCH`, `MOVE`, `CLOSE`
-    Cursor,
-    /// `LISTEN`, `NOTIFY`, `UNLISTEN`
-    Notify,
-    /// `CREATE …`
-    Create(Object),
-    /// `ALTER …`
-    Alter(Object),
-    /// `DROP …`
-    Drop(Object),
-    /// `TRUNCATE`
-    Truncate,
-    /// `VACUUM`
-    Vacuum,
-    /// `ANALYZE`
-    Analyze,
-    /// `REINDEX`
-    Reindex,
-    /// `CLUSTER`
-    Cluster,
-    /// `REPACK`
-    Repack,
-    /// `REFRESH MATERIALIZED VIEW`
-    Refresh,
-    /// `LOCK`
-    Lock,
-    /// `CHECKPOINT`
-    Checkpoint,
-    /// `LOAD`
-    Load,
-    /// `COMMENT ON`
-    Comment,
-    /// `SECURITY LABEL`
-    SecurityLabel,
-    /// `GRANT`
-    Grant,
-    /// `REVOKE`
-    Revoke,
-    /// `REASSIGN OWNED`
-    Reassign,
-    /// `IMPORT FOREIGN SCHEMA`
-    ImportForeignSchema,
-    /// Anything else, statements that the server would refuse among them
-    Other,
-}
-
-macro_rules! objects {
-    ($($(#[$doc:meta])* $object:ident = $($words:literal)|+;)*) => {
-        /// What a `CREATE`, an `ALTER` or a `DROP` is about.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        #[non_exhaustive]
-        pub enum Object {
-            $($(#[$doc])* $object,)*
-            /// Anything else
-            Other,
-        }
-
-        /// The words that name each object; where one begins like another, the longer is first.
-        const OBJECTS: &[(&str, Object)] = &[$($(($words, Object::$object),)+)*];
-    };
-}
-
-objects! {
-    /// A table, foreign tables excepted
-    Table = "TABLE";
-    /// A foreign table
-    ForeignTable = "FOREIGN TABLE";
-    /// An index
-    Index = "INDEX";
-    /// A view
-    View = "VIEW";
-    /// A materialized view
-    MaterializedView = "MATERIALIZED VIEW";
-    /// A sequence
-    Sequence = "SEQUENCE";
-    /// A schema
-    Schema = "SCHEMA";
-    /// A type
-    Type = "TYPE";
-    /// A domain
-    Domain = "DOMAIN";
-    /// A function
-    Function = "FUNCTION";
-    /// A procedure
-    Procedure = "PROCEDURE";
-    /// A function or a procedure
-    Routine = "ROUTINE";
-    /// An aggregate
-    Aggregate = "AGGREGATE";
-    /// A trigger, event triggers excepted
-    Trigger = "TRIGGER";
-    /// An event trigger
-    EventTrigger = "EVENT TRIGGER";
-    /// A rewrite rule
-    Rule = "RULE";
-    /// A row security policy
-    Policy = "POLICY";
-    /// Extended statistics
-    Statistics = "STATISTICS";
-    /// An extension
-    Extension = "EXTENSION";
-    /// A publication
-    Publication = "PUBLICATION";
-    /// A subscription
-    Subscription = "SUBSCRIPTION";
-    /// A database
-    Database = "DATABASE";
-    /// A tablespace
-    Tablespace = "TABLESPACE";
-    /// The server's configuration: `ALTER SYSTEM`
-    System = "SYSTEM";
-    /// A mapping of a user on a foreign server
-    UserMapping = "USER MAPPING";
-    /// A role, a user or a group
-    Role = "ROLE" | "USER" | "GROUP";
-    /// What roles own: `DROP OWNED`
-    Owned = "OWNED";
-    /// Default privileges
-    DefaultPrivileges = "DEFAULT PRIVILEGES";
-    /// A foreign data wrapper
-    ForeignDataWrapper = "FOREIGN DATA WRAPPER";
-    /// A foreign server
-    Server = "SERVER";
-    /// A collation
-    Collation = "COLLATION";
-    /// A cast
-    Cast = "CAST";
-    /// A conversion between encodings
-    Conversion = "CONVERSION";
-    /// An operator, a class or a family of them
-    Operator = "OPERATOR CLASS" | "OPERATOR FAMILY" | "OPERATOR";
-    /// A text search object
-    TextSearch = "TEXT SEARCH CONFIGURATION" | "TEXT SEARCH DICTIONARY" | "TEXT SEARCH PARSER" | "TEXT SEARCH TEMPLATE";
-    /// A procedural language
-    Language = "LANGUAGE";
-    /// A transform
-    Transform = "TRANSFORM";
-    /// An access method
-    AccessMethod = "ACCESS METHOD";
-    /// A large object
-    LargeObject = "LARGE OBJECT";
-    /// A property graph
-    PropertyGraph = "PROPERTY GRAPH";
-}
-
-impl Object {
-    /// True if what follows its words is not its name.
-    fn is_nameless(self) -> bool {
-        matches!(
-            self,
-            Object::UserMapping
-                | Object::Cast
-                | Object::Transform
-                | Object::System
-                | Object::DefaultPrivileges
-                | Object::Owned
-                | Object::Other
-        )
-    }
-}
-
-/// Words between `CREATE` and the object that say how, not what.
-const MODIFIERS: &[&str] = &[
-    "GLOBAL",
-    "LOCAL",
-    "TEMPORARY",
-    "TEMP",
-    "UNLOGGED",
-    "UNIQUE",
-    "RECURSIVE",
-    "CONSTRAINT",
-    "TRUSTED",
-    "PROCEDURAL",
-];
-
-/// What a statement does to the transaction that it runs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TransactionControl {
-    /// Opens a transaction: `BEGIN`, `START TRANSACTION`.
-    Begin,
-    /// Ends it and keeps what was done: `COMMIT`, `END`.
-    Commit {
-        /// True for `AND CHAIN`, which opens the next one at once.
-        chain: bool,
-    },
-    /// Ends it and discards what was done: `ROLLBACK`, `ABORT`.
-    Rollback {
-        /// True for `AND CHAIN`, which opens the next one at once.
-        chain: bool,
-    },
-    /// `SAVEPOINT`
-    Savepoint,
-    /// `ROLLBACK TO SAVEPOINT`
-    RollbackTo,
-    /// `RELEASE SAVEPOINT`
-    Release,
-    /// Ends it and leaves it for another session: `PREPARE TRANSACTION`. Its locks stay held.
-    Prepare,
-}
 
 /// What kind of statement it is; made by [`Kind::of`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,11 +35,7 @@ impl Kind {
             .filter(|token| !token.kind.is_trivia())
             .take(LOOKED_AT)
             .collect();
-        let mut words = Words {
-            text: statement,
-            tokens: &tokens,
-            at: 0,
-        };
+        let mut words = Words::new(statement, &tokens);
         let verb = verb(&mut words);
         let chain = chains(words);
         Kind {
@@ -353,7 +87,8 @@ impl Kind {
     ///
     /// `REFRESH MATERIALIZED VIEW CONCURRENTLY` is none of them. The text does not tell whether
     /// `DROP SUBSCRIPTION` has a slot to drop: true. Nor whether a table of `REINDEX TABLE`,
-    /// `REINDEX INDEX` or `CLUSTER` is partitioned, in which case the server refuses: false.
+    /// `REINDEX INDEX` or `CLUSTER` is partitioned, in which case the server refuses: false. Nor whether
+    /// a `CALL` or a `DO` commits on its own, which it may do outside a transaction only: false.
     pub fn cannot_run_in_transaction(&self) -> bool {
         self.cannot_run_in_transaction
     }
@@ -678,7 +413,7 @@ fn summary(verb: Verb, mut words: Words<'_>) -> String {
             label.words(&words.before());
             if words.eat("ON") {
                 label.words("ON");
-                let start = words.at;
+                let start = words.position();
                 if words.eat("COLUMN") || !object(&mut words).is_nameless() {
                     label.words(&words.since(start));
                     label.name(&mut words);
@@ -694,180 +429,6 @@ fn summary(verb: Verb, mut words: Words<'_>) -> String {
         _ => label.words(&words.before()),
     }
     label.finish()
-}
-
-/// The tokens of a statement without trivia, read from left to right.
-///
-/// Only unquoted identifiers are words; they are compared without regard to case.
-#[derive(Clone, Copy)]
-struct Words<'a> {
-    text: &'a str,
-    tokens: &'a [Token],
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn is_empty(&self) -> bool {
-        self.at >= self.tokens.len()
-    }
-
-    fn kind_at(&self, ahead: usize) -> Option<TokenKind> {
-        self.tokens.get(self.at + ahead).map(|token| token.kind)
-    }
-
-    fn text_at(&self, ahead: usize) -> Option<&'a str> {
-        let token = self.tokens.get(self.at + ahead)?;
-        Some(&self.text[token.span.clone()])
-    }
-
-    fn word_at(&self, ahead: usize) -> Option<&'a str> {
-        self.text_at(ahead)
-            .filter(|_| self.kind_at(ahead) == Some(TokenKind::Identifier))
-    }
-
-    fn is_at(&self, ahead: usize, word: &str) -> bool {
-        self.word_at(ahead)
-            .is_some_and(|found| found.eq_ignore_ascii_case(word))
-    }
-
-    fn is(&self, word: &str) -> bool {
-        self.is_at(0, word)
-    }
-
-    /// The token that comes next, if it is neither a word nor a name nor a literal.
-    fn symbol(&self) -> Option<&'a str> {
-        self.text_at(0).filter(|_| {
-            matches!(
-                self.kind_at(0),
-                Some(TokenKind::Punctuation | TokenKind::Operator | TokenKind::Semicolon)
-            )
-        })
-    }
-
-    fn skip(&mut self, tokens: usize) {
-        self.at = (self.at + tokens).min(self.tokens.len());
-    }
-
-    fn take_word(&mut self) -> Option<&'a str> {
-        let word = self.word_at(0)?;
-        self.skip(1);
-        Some(word)
-    }
-
-    fn eat(&mut self, word: &str) -> bool {
-        let eaten = self.is(word);
-        self.skip(usize::from(eaten));
-        eaten
-    }
-
-    /// Takes all of `words`, which are separated by blanks, or none.
-    fn eat_all(&mut self, words: &str) -> bool {
-        let eaten = (0..)
-            .zip(words.split(' '))
-            .all(|(ahead, word)| self.is_at(ahead, word));
-        if eaten {
-            self.skip(words.split(' ').count());
-        }
-        eaten
-    }
-
-    fn eat_symbol(&mut self, symbol: &str) -> bool {
-        let eaten = self.symbol() == Some(symbol);
-        self.skip(usize::from(eaten));
-        eaten
-    }
-
-    fn eat_kind(&mut self, kind: TokenKind) -> bool {
-        let eaten = self.kind_at(0) == Some(kind);
-        self.skip(usize::from(eaten));
-        eaten
-    }
-
-    fn skip_if_exists(&mut self) {
-        let _ = self.eat_all("IF EXISTS") || self.eat_all("IF NOT EXISTS");
-    }
-
-    /// Takes `( … )` with all that is in it; false if there is none here.
-    fn skip_parentheses(&mut self) -> bool {
-        if self.kind_at(0) != Some(TokenKind::LeftParen) {
-            return false;
-        }
-        let mut depth = 0_usize;
-        while let Some(kind) = self.kind_at(0) {
-            match kind {
-                TokenKind::LeftParen => depth += 1,
-                TokenKind::RightParen => depth -= 1,
-                _ => {}
-            }
-            self.skip(1);
-            if depth == 0 {
-                break;
-            }
-        }
-        true
-    }
-
-    /// Takes a name with what qualifies it, as typed but without blanks around the dots.
-    fn name(&mut self) -> Option<String> {
-        let is_name = |kind| {
-            matches!(
-                kind,
-                Some(TokenKind::Identifier | TokenKind::QuotedIdentifier)
-            )
-        };
-        if !is_name(self.kind_at(0)) {
-            return None;
-        }
-        let mut name = self.text_at(0)?.to_owned();
-        self.skip(1);
-        while self.symbol() == Some(".") && is_name(self.kind_at(1)) {
-            name.push('.');
-            name.push_str(self.text_at(1)?);
-            self.skip(2);
-        }
-        Some(name)
-    }
-
-    /// The value of a boolean option in the first `( … )` from here on, `true` if it has none.
-    /// `None` if the option is not there; any other value counts as `true`.
-    fn option(&self, name: &str) -> Option<bool> {
-        let mut words = *self;
-        while !words.eat_kind(TokenKind::LeftParen) {
-            words.kind_at(0)?;
-            words.skip(1);
-        }
-        loop {
-            if words.eat(name) {
-                let _ = words.eat_symbol("=");
-                let value = words.text_at(0).unwrap_or_default().trim_matches('\'');
-                let off = ["false", "off", "0"];
-                return Some(!off.iter().any(|off| value.eq_ignore_ascii_case(off)));
-            }
-            while !words.eat_symbol(",") {
-                if matches!(words.kind_at(0)?, TokenKind::RightParen) {
-                    return None;
-                }
-                if !words.skip_parentheses() {
-                    words.skip(1);
-                }
-            }
-        }
-    }
-
-    /// The words up to here, in capitals.
-    fn before(&self) -> String {
-        self.since(0)
-    }
-
-    /// The words from the token `start` up to here, in capitals.
-    fn since(&self, start: usize) -> String {
-        let words: Vec<String> = self.tokens[start..self.at]
-            .iter()
-            .filter(|token| token.kind == TokenKind::Identifier)
-            .map(|token| self.text[token.span.clone()].to_ascii_uppercase())
-            .collect();
-        words.join(" ")
-    }
 }
 
 /// The label as it grows.
@@ -896,13 +457,13 @@ impl Label {
         if self.0.is_empty() {
             return "statement".to_owned();
         }
-        match self.0.char_indices().nth(LABEL_CHARACTERS) {
-            None => self.0,
-            Some(_) => {
-                let kept: String = self.0.chars().take(LABEL_CHARACTERS - 1).collect();
-                kept + "…"
-            }
+        // A quoted name may hold anything, a line break or a terminal's escape sequence included.
+        let printable = self.0.replace(char::is_control, "\u{fffd}");
+        if printable.chars().count() <= LABEL_CHARACTERS {
+            return printable;
         }
+        let kept: String = printable.chars().take(LABEL_CHARACTERS - 1).collect();
+        kept + "…"
     }
 }
 
@@ -1037,7 +598,7 @@ mod tests {
         for sql in [
             "CREATE INDEX i ON a (b)",
             "CREATE INDEX \"concurrently\" ON a (b)",
-            "CREATE TABLE a (concurrently int)",
+            "CREATE TABLE a (\"concurrently\" int)",
             "COMMENT ON INDEX i IS 'CREATE INDEX CONCURRENTLY'",
             "DROP INDEX i",
             "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
@@ -1050,7 +611,7 @@ mod tests {
             "REPACK a",
             "ALTER TABLE a DETACH PARTITION b",
             "ALTER TABLE a DETACH PARTITION b FINALIZE",
-            "ALTER TABLE a DETACH PARTITION concurrently",
+            "ALTER TABLE a DETACH PARTITION \"concurrently\"",
             "ALTER DATABASE a SET work_mem = '1MB'",
             "ALTER TABLE a SET TABLESPACE b",
             "DISCARD PLANS",
@@ -1171,6 +732,7 @@ mod tests {
             ("'secret'", "statement"),
             ("LOCK TABLE a IN SHARE MODE", "LOCK a"),
             ("rollback to a", "ROLLBACK TO SAVEPOINT"),
+            ("DROP TABLE \"a\nb\"", "DROP TABLE \"a\u{fffd}b\""),
         ] {
             assert_eq!(Kind::of(sql).summary(), label);
         }

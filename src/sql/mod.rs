@@ -8,8 +8,11 @@ pub mod kind;
 pub mod lex;
 pub mod normalise;
 pub mod split;
+mod verb;
+mod words;
 
-pub use kind::{Kind, Object, TransactionControl, Verb};
+pub use kind::Kind;
 pub use lex::{Lexer, Token, TokenKind, Unterminated, lex};
 pub use normalise::normalise;
 pub use split::{SplitError, SplitErrorKind, Statement, line_column, split};
+pub use verb::{Object, TransactionControl, Verb};
