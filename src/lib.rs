@@ -1,5 +1,7 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod cli;
+pub mod config;
 pub mod error;
 pub mod exit_code;
 pub mod pg;
