@@ -4,6 +4,8 @@ pub mod advice;
 pub mod analyse;
 pub mod bounds;
 pub mod clock;
+pub mod cli;
+pub mod config;
 pub mod error;
 pub mod exit_code;
 pub mod interrupt;
@@ -14,6 +16,7 @@ pub mod plan;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod sql;
 pub mod stage;
 

@@ -1,0 +1,55 @@
+//! What every replay stands on: the stage's provider and the restored base.
+
+use super::source::Source;
+use crate::Result;
+use crate::interrupt::Interrupt;
+use crate::plan::Plan;
+use crate::replay::interrupted;
+use crate::stage::provider::{Prepared, Provider};
+use crate::stage::{Request, Watch};
+
+/// The prepared ground.
+#[derive(Debug)]
+pub struct Ground {
+    /// Makes stages.
+    pub provider: Provider,
+    /// The restored base.
+    pub base: Prepared,
+    /// What it was restored from.
+    pub source: Source,
+    /// What was asked for.
+    pub request: Request,
+}
+
+/// Chooses a stage and restores the snapshot, or finds it restored.
+pub async fn prepare(
+    plan: &Plan,
+    run_id: &str,
+    watch: &dyn Watch,
+    interrupt: &Interrupt,
+) -> Result<Ground> {
+    let preparing = async {
+        let source = Source::load(&plan.snapshot)?;
+        let provider = Provider::choose(&plan.stage, source.major(), watch).await?;
+        let request = Request {
+            run_id: run_id.to_owned(),
+            settings: plan.stage.settings.clone(),
+            database: source.database(),
+            base_digest: source.digest(),
+            server_major: plan.stage.pg_major.or(source.major()),
+            cache: plan.stage.cache.clone(),
+        };
+        let base = provider.prepare(&request, &source, watch).await?;
+        Ok(Ground {
+            provider,
+            base,
+            source,
+            request,
+        })
+    };
+    tokio::select! {
+        ground = preparing => ground,
+        // What was begun is removed by its owner's next run or by `lockproof clean`.
+        signal = interrupt.wait() => Err(interrupted(signal)),
+    }
+}
