@@ -1,7 +1,9 @@
 //! lockproof: a pre-production gate for PostgreSQL schema migrations.
 
+pub mod config;
 pub mod error;
 pub mod exit_code;
+pub mod snapshot;
 pub mod sql;
 pub mod stage;
 
