@@ -3,8 +3,8 @@
 pub mod advice;
 pub mod analyse;
 pub mod bounds;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod exit_code;
@@ -17,6 +17,7 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod snapshot;
 pub mod sql;
 pub mod stage;
 

@@ -9,7 +9,6 @@ use crate::stage::provider::{Prepared, Provider};
 use crate::stage::{Request, Watch};
 
 /// The prepared ground.
-#[derive(Debug)]
 pub struct Ground {
     /// Makes stages.
     pub provider: Provider,

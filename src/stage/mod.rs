@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub mod docker;
 pub mod endpoint;
 pub mod local;
+pub mod provider;
 pub mod watch;
 
 use std::collections::BTreeMap;

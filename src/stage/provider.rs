@@ -10,7 +10,6 @@ use crate::{Error, Result};
 pub const DEFAULT_MAJOR: u32 = 17;
 
 /// A way to get a server.
-#[derive(Debug)]
 pub enum Provider {
     /// Containers of this image.
     Docker {
@@ -39,7 +38,6 @@ pub enum Prepared {
 }
 
 /// A running server.
-#[derive(Debug)]
 pub enum Stage {
     /// In a container.
     Docker(DockerStage),
