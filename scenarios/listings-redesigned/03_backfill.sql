@@ -1,4 +1,4 @@
--- One batch: the next ${batch_size} keys after the last one, so that each costs the same, however far it has come.
+-- One batch: the keys that follow the last one, so that each batch costs the same, however far it has come.
 -- IS DISTINCT FROM also corrects rows that the running application inserted with the default, and makes a second run
 -- after an interruption pass over finished rows without writing them. `rows` counts keys visited, not rows changed:
 -- a stretch with nothing to change is not the end.
