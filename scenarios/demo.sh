@@ -82,7 +82,7 @@ exceeded() {
 			| ([.holds[] | select(.judged)] | max_by(.hold_ms.at_least)) as $hold
 			| select($hold != null)
 			| "\(.name)\theld \($hold.mode) on \($hold.relation) for at least \($hold.hold_ms.at_least | round) ms"' "$1"
-	elif command -v python3 >/dev/null; then
+	elif python3 -c 'import json' >/dev/null 2>&1; then
 		python3 - "$1" <<'PYTHON'
 import json, sys
 for step in json.load(open(sys.argv[1]))["steps"]:

@@ -77,16 +77,17 @@ if [ ${#missing[@]} -gt 0 ]; then
 		{ tail -n 15 "$log" >&2; die "apt-get could not install ${missing[*]}" "the whole output is in ${log#"$top"/}"; }
 fi
 
-# Where apt gets Debian from. Without package lists apt knows no origin, then the path has to do.
+# Where apt gets Debian from: by the origin that the mirror states, which holds for mirrors of any name. Before the
+# first `apt-get update` no origin is known, then the usual path has to do.
 apt_mirror() {
 	command -v apt-get >/dev/null || return 0
-	local targets
-	targets=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null) || return 0
-	awk -F'|' '
-		$3 !~ /^https?:/ { next }
-		$1 == "Debian" && $2 == "Debian" { print $3; found = 1; exit }
-		$1 == "" && $3 ~ /\/debian\/?$/ && guess == "" { guess = $3 }
-		END { if (!found && guess != "") print guess }' <<<"$targets"
+	local found
+	# shellcheck disable=SC2016 # the fields are apt's
+	found=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		sed -nE 's#^Debian\|Debian\|(https?://.*)$#\1#p') || found=
+	[ -n "$found" ] || found=$(apt-get update --print-uris 2>/dev/null |
+		sed -nE "s#^'(https?://[^']*/debian/)dists/.*#\1#p") || found=
+	printf '%s' "${found%%$'\n'*}"
 }
 mirror=${MIRROR:-$(apt_mirror)}
 if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
