@@ -99,8 +99,10 @@ if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
 	die 'there is no user `postgres`, and the server refuses to run as root' 'useradd --system --home-dir /var/lib/postgresql postgres'
 fi
 
-# Not installed from here: how Rust comes onto a machine is for its owner to say.
+# Not installed from here: how Rust comes onto a machine is for its owner to say. Not an error of this script either:
+# under sudo the user's own Rust is not on PATH.
 for tool in cargo rustfmt clippy-driver; do
-	command -v "$tool" >/dev/null || die "\`$tool\` is not on PATH" 'install Rust with its components rustfmt and clippy'
+	command -v "$tool" >/dev/null || say "\`$tool\` is not on PATH: \`make check\` needs Rust with its components rustfmt and clippy"
 done
-cargo nextest --version >/dev/null 2>&1 || say 'cargo-nextest is not there, `cargo test` will do its work'
+cargo nextest --version >/dev/null 2>&1 ||
+	say 'cargo-nextest is not there, `cargo test` will do its work'
