@@ -196,6 +196,7 @@ find "$root/var/log" -type f -delete
 rm -f "$root/etc/dpkg/dpkg.cfg.d/lockproof" "$root/etc/resolv.conf" "$root/etc/hostname"
 server=$(chroot "$root" "$bin/postgres" --version)
 
+replaced=$("$docker" image inspect --format '{{ .Id }}' "$tag" 2>/dev/null) || replaced=
 say "importing $(du -sxm "$root" | cut -f1) MB"
 tar -C "$root" --numeric-owner --one-file-system -c . | "$docker" import \
 	--message "PostgreSQL $major from Debian $suite, laid out as the official image" \
@@ -211,4 +212,6 @@ tar -C "$root" --numeric-owner --one-file-system -c . | "$docker" import \
 	--change 'ENTRYPOINT ["docker-entrypoint.sh"]' \
 	--change 'CMD ["postgres"]' \
 	- "$tag" >>"$log" 2>&1
+# The one it took the name from would stay behind without a name; in use, it may.
+[ -z "$replaced" ] || "$docker" image rm "$replaced" >>"$log" 2>&1 || say "the earlier image is in use and stays: $replaced"
 say "built \`$tag\`: $server"
