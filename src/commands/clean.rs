@@ -9,11 +9,11 @@ use crate::terminal::{Screen, print};
 
 /// Sweeps containers and local servers.
 pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> {
-    let cache = config::cache_folder(arguments.cache.as_deref())?;
+    let cache = config::cache(arguments.cache.as_deref())?;
     let (sweep, kept) = if arguments.all {
-        (Sweep::Everything, Kept::Nothing)
+        (Sweep::Everything, Kept::End)
     } else {
-        (Sweep::Abandoned, Kept::Bases)
+        (Sweep::Abandoned, Kept::Spare)
     };
     let mut removed = Vec::new();
     match Docker::connect().await {

@@ -114,7 +114,7 @@ fn servers() -> Vec<Check> {
     match Account::choose(None) {
         Ok(account) => checks.push(Check {
             good: true,
-            what: format!("account of a local server: {account}"),
+            what: format!("account of a local server: {}", account.name()),
             help: String::new(),
         }),
         Err(error) => checks.push(Check {
@@ -127,7 +127,7 @@ fn servers() -> Vec<Check> {
 }
 
 fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
-    let folder = config::cache_folder(arguments.cache.as_deref())?;
+    let folder = config::cache(arguments.cache.as_deref())?;
     // Its nearest parent that is there decides whether it can be made.
     let present = folder
         .ancestors()

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use lockproof::analyse::Analyst;
+use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::recording::read::Reader;
 use lockproof::report::build;
@@ -15,9 +16,13 @@ use crate::terminal::Screen;
 
 /// Reads, judges, prints.
 pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
-    let json = arguments.json.as_deref().map(Target::open).transpose()?;
+    let json = arguments
+        .json
+        .as_deref()
+        .map(|path| Target::open(&Output::of(path)))
+        .transpose()?;
     let mut reader = Reader::new(open(&arguments.recording)?)?;
-    let policy = config::judge_policy(reader.header().policy.clone(), arguments)?;
+    let policy = config::judged_by(arguments, &reader.header().policy)?;
     let mut analyst = Analyst::new(reader.header().clone());
     for event in reader.by_ref() {
         analyst.push(event?);

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::judge::Verdict;
 use lockproof::plan::{OnUnproven, Policy};
@@ -22,16 +23,16 @@ pub enum Target {
 
 impl Target {
     /// Opens it.
-    pub fn open(path: &Path) -> Result<Self> {
-        if path == Path::new("-") {
+    pub fn open(output: &Output) -> Result<Self> {
+        let Output::File(path) = output else {
             return Ok(Self::Standard);
-        }
+        };
         let file = File::create(path).map_err(|error| {
             Error::report(format!("`{}` cannot be written", path.display()))
                 .because(error)
                 .help("choose a folder that exists and is writable")
         })?;
-        Ok(Self::File(path.to_owned(), file))
+        Ok(Self::File(path.clone(), file))
     }
 
     /// Writes a text to its end.

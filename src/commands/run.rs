@@ -1,21 +1,18 @@
 //! `lockproof run`: the gate.
 
-use std::path::Path;
-
-use lockproof::config::Planned;
+use lockproof::config::{Output, Planned};
 use lockproof::exit_code::ExitCode;
-use lockproof::{Result, cli, run as library};
+use lockproof::{Result, run as library};
 
 use super::output::{Target, show};
 use crate::signals;
 use crate::terminal::Screen;
 
 /// Replays, judges, prints.
-pub async fn run(planned: Planned, arguments: &cli::Run, screen: &Screen) -> Result<ExitCode> {
-    let open = |path: &Option<std::path::PathBuf>| path.as_deref().map(Target::open).transpose();
-    let json = open(&arguments.json)?;
-    let recording = open(&arguments.record)?;
-    let standard_is_taken = arguments.record.as_deref() == Some(Path::new("-"));
+pub async fn run(planned: Planned, screen: &Screen) -> Result<ExitCode> {
+    let json = planned.outputs.json.as_ref().map(Target::open).transpose()?;
+    let recording = planned.outputs.record.as_ref().map(Target::open).transpose()?;
+    let standard_is_taken = planned.outputs.record == Some(Output::Stdout);
     let interrupt = signals::listen()?;
     for note in &planned.notes {
         screen.say(note);

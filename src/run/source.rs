@@ -1,7 +1,5 @@
 //! What the stage starts from, with one face: a snapshot, or nothing at all.
 
-use std::collections::BTreeMap;
-
 use crate::plan::SnapshotChoice;
 use crate::recording::format::{SnapshotFacts, TableFacts};
 use crate::snapshot::Snapshot;
@@ -83,17 +81,6 @@ impl Source {
                     bytes: table.bytes,
                 })
                 .collect(),
-        }
-    }
-
-    /// What a snapshot is called while it is restored.
-    pub fn shown(&self) -> (String, BTreeMap<String, String>) {
-        match self {
-            Self::Snapshot(snapshot) => (
-                snapshot.manifest.name.clone(),
-                snapshot.variables.clone(),
-            ),
-            _ => ("empty".to_owned(), BTreeMap::new()),
         }
     }
 }
