@@ -6,6 +6,7 @@
 
 pub(crate) mod connect;
 pub mod endpoint;
+pub mod external;
 pub mod local;
 pub mod watch;
 
@@ -47,6 +48,10 @@ pub enum StageKind {
     /// A server that somebody else runs.
     External,
 }
+
+/// How many last lines of each stream a client program's output has at the least, where it wrote so
+/// many: with fewer, nothing is missing.
+pub const TOOL_LINES: usize = 40;
 
 /// Output of a client program that ran next to the server.
 #[derive(Debug, Clone)]

@@ -65,16 +65,13 @@ impl Local {
     }
 
     /// A fresh clone of a base, running and answering queries.
-    pub async fn start(
-        &self,
-        request: &Request,
-        base: &Base,
-        watch: &dyn Watch,
-    ) -> Result<LocalStage> {
-        check_run_id(&request.run_id)?;
+    ///
+    /// Any number of them may run at once: each has its own folder, port and password.
+    pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<LocalStage> {
+        let request = &base.request;
         let cache = open_cache(&request.cache, &base.account).await?;
         let mut folder = run_folder(&cache, &request.run_id, &base.account).await?;
-        let started = start_in(&mut folder, request, base, watch).await;
+        let started = start_in(&mut folder, base, watch).await;
         match started {
             Ok((server, endpoint)) => Ok(LocalStage {
                 tools: LocalTools {
@@ -98,7 +95,6 @@ impl Local {
 
 async fn start_in(
     folder: &mut Folder,
-    request: &Request,
     base: &Base,
     watch: &dyn Watch,
 ) -> Result<(Server, Endpoint)> {
@@ -109,7 +105,7 @@ async fn start_in(
         ("timezone".to_owned(), "UTC".to_owned()),
         ("log_timezone".to_owned(), "UTC".to_owned()),
     ];
-    settings.extend(request.settings.clone());
+    settings.extend(base.request.settings.clone());
     let launch = Launch {
         installation: &base.installation,
         account: &base.account,
@@ -117,7 +113,7 @@ async fn start_in(
         settings,
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
-    match open_network(&server, &request.database).await {
+    match open_network(&server, &base.request.database).await {
         Ok(endpoint) => Ok((server, endpoint)),
         Err(error) => {
             let error = match server.ends_soon().await {
