@@ -1,4 +1,5 @@
 //! The local provider on real server programs.
+#![allow(clippy::print_stderr)]
 
 mod local_support;
 
@@ -470,7 +471,9 @@ async fn a_cache_that_the_account_cannot_enter_is_named() {
         eprintln!("SKIPPED: only root drops to another account");
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = open_folder();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))
+        .expect("closed");
     let cache = folder.path().join("inside");
     let story = Local::default()
         .prepare(&request(&cache, "run"), &Sql::new(""), &Unwatched)

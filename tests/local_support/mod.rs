@@ -1,5 +1,5 @@
 //! What tests with real server programs share.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -137,14 +137,16 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
     );
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
     let client = connect(&server.endpoint("postgres"), "lockproof start").await?;
-    client
-        .batch_execute(&format!(
-            "SET log_statement = 'none';
-             SET log_min_duration_statement = -1;
-             SET log_min_duration_sample = -1;
-             SET log_min_error_statement = 'panic';
-             ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"
-        ))
+    // On their own: a statement is logged as it arrives, with all that was sent along with it.
+    let quiet = "SET log_statement = 'none'; SET log_min_duration_statement = -1;
+         SET log_min_duration_sample = -1; SET log_min_error_statement = 'panic'";
+    let password_is_set = async {
+        client.batch_execute(quiet).await?;
+        client
+            .batch_execute(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"))
+            .await
+    };
+    password_is_set
         .await
         .map_err(|error| Error::stage("the stage's password cannot be set").because(error))?;
     let endpoint = Endpoint {
