@@ -10,13 +10,11 @@ use super::detect::{Format, Packing, damaged, detect, open};
 use super::{Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Fill, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
 
 /// How many lines of a tool's errors are shown.
 const SHOWN_LINES: usize = 20;
-/// With so many lines kept by `Tools::run`, some may have been lost, and none can be forgiven.
-const ALL_LINES_KEPT: usize = 20;
 
 impl Fill for Snapshot {
     async fn fill<T: Tools>(
@@ -303,8 +301,9 @@ impl<T: Tools> Restore<'_, T> {
         let tolerate = &self.snapshot.manifest.restore.tolerate;
         let errors = errors_in(&output.stderr);
         let all_are_tolerated = || {
+            // As many lines as are kept: some may be missing, and nobody knows what they said.
             !errors.is_empty()
-                && output.stderr.len() < ALL_LINES_KEPT
+                && output.stderr.len() < TOOL_LINES
                 && errors
                     .iter()
                     .all(|error| tolerate.iter().any(|part| error.contains(part)))

@@ -7,6 +7,7 @@
 pub(crate) mod connect;
 pub mod docker;
 pub mod endpoint;
+pub mod external;
 pub mod local;
 pub mod provider;
 pub mod watch;
@@ -49,6 +50,10 @@ pub enum StageKind {
     /// A server that somebody else runs.
     External,
 }
+
+/// How many last lines of each stream a client program's output has at the least, where it wrote so
+/// many: with fewer, nothing is missing.
+pub const TOOL_LINES: usize = 40;
 
 /// Output of a client program that ran next to the server.
 #[derive(Debug, Clone)]

@@ -65,16 +65,13 @@ impl Local {
     }
 
     /// A fresh clone of a base, running and answering queries.
-    pub async fn start(
-        &self,
-        request: &Request,
-        base: &Base,
-        watch: &dyn Watch,
-    ) -> Result<LocalStage> {
-        check_run_id(&request.run_id)?;
+    ///
+    /// Any number of them may run at once: each has its own folder, port and password.
+    pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<LocalStage> {
+        let request = &base.request;
         let cache = open_cache(&request.cache, &base.account).await?;
         let mut folder = run_folder(&cache, &request.run_id, &base.account).await?;
-        let started = start_in(&mut folder, request, base, watch).await;
+        let started = start_in(&mut folder, base, watch).await;
         match started {
             Ok((server, endpoint)) => Ok(LocalStage {
                 tools: LocalTools {
@@ -98,18 +95,19 @@ impl Local {
 
 async fn start_in(
     folder: &mut Folder,
-    request: &Request,
     base: &Base,
     watch: &dyn Watch,
 ) -> Result<(Server, Endpoint)> {
     watch.phase("copying the restored data");
     clone(&base.data(), &folder.data(), &base.account).await?;
+    // Else the kernel writes it back during the run, and each commit of the migration waits for it.
+    base::sync(&base.installation, &base.account, &folder.data()).await?;
     watch.phase("starting the server");
     let mut settings = vec![
         ("timezone".to_owned(), "UTC".to_owned()),
         ("log_timezone".to_owned(), "UTC".to_owned()),
     ];
-    settings.extend(request.settings.clone());
+    settings.extend(base.request.settings.clone());
     let launch = Launch {
         installation: &base.installation,
         account: &base.account,
@@ -117,7 +115,7 @@ async fn start_in(
         settings,
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
-    match open_network(&server, &request.database).await {
+    match open_network(&server, &base.request.database).await {
         Ok(endpoint) => Ok((server, endpoint)),
         Err(error) => {
             let error = match server.ends_soon().await {
@@ -141,14 +139,16 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
     );
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
     let client = connect(&server.endpoint("postgres"), "lockproof start").await?;
-    client
-        .batch_execute(&format!(
-            "SET log_statement = 'none';
-             SET log_min_duration_statement = -1;
-             SET log_min_duration_sample = -1;
-             SET log_min_error_statement = 'panic';
-             ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"
-        ))
+    // On their own: a statement is logged as it arrives, with all that was sent along with it.
+    let quiet = "SET log_statement = 'none'; SET log_min_duration_statement = -1;
+         SET log_min_duration_sample = -1; SET log_min_error_statement = 'panic'";
+    let password_is_set = async {
+        client.batch_execute(quiet).await?;
+        client
+            .batch_execute(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"))
+            .await
+    };
+    password_is_set
         .await
         .map_err(|error| Error::stage("the stage's password cannot be set").because(error))?;
     let endpoint = Endpoint {

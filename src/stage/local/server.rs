@@ -323,3 +323,102 @@ pub(super) fn tail(path: &Path, lines: usize) -> Vec<String> {
         .map(|line| (*line).to_owned())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::stage::Request;
+    use crate::stage::local::{Local, open_cache};
+    use crate::stage::watch::Unwatched;
+
+    struct Nothing;
+
+    impl crate::stage::Fill for Nothing {
+        async fn fill<T: crate::stage::Tools>(
+            &self,
+            _: &Endpoint,
+            _: &T,
+            _: &dyn crate::stage::Watch,
+        ) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_somebody_took_is_not_the_end() {
+        use std::os::unix::fs::PermissionsExt;
+        let found = super::super::binaries::find(None);
+        if found.choose(None).is_err() {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "no server programs in CI"
+            );
+            return;
+        }
+        let parent = tempfile::tempdir().expect("a folder");
+        std::fs::set_permissions(parent.path(), std::fs::Permissions::from_mode(0o755))
+            .expect("opened");
+        let request = Request {
+            run_id: "run".into(),
+            settings: Default::default(),
+            database: "postgres".into(),
+            base_digest: "00".into(),
+            server_major: None,
+            cache: parent.path().join("cache"),
+        };
+        let base = Local::default()
+            .prepare(&request, &Nothing, &Unwatched)
+            .await
+            .expect("a base");
+        let cache = open_cache(&request.cache, &base.account)
+            .await
+            .expect("a cache");
+        let mut folder = Folder::create(&cache, &cache.join("runs/run"), &base.account)
+            .await
+            .expect("a folder")
+            .expect("a new one");
+        super::super::clone(&base.data(), &folder.data(), &base.account)
+            .await
+            .expect("a copy");
+
+        let squatter = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let taken = squatter.local_addr().expect("its address").port();
+        let launch = Launch {
+            installation: &base.installation,
+            account: &base.account,
+            listen: Listen::Loopback,
+            settings: Vec::new(),
+        };
+        let asked = AtomicU32::new(0);
+        let ports = || match asked.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Ok(taken),
+            _ => free_port(),
+        };
+        let mut server = Server::launch(&launch, &mut folder, ports)
+            .await
+            .expect("another port");
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        assert_ne!(server.port(), taken);
+        server
+            .discard(Duration::from_secs(10))
+            .await
+            .expect("ended");
+
+        // Ten times and no more.
+        asked.store(0, Ordering::SeqCst);
+        let ports = || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Ok(taken)
+        };
+        let error = Server::launch(&launch, &mut folder, ports)
+            .await
+            .expect_err("taken");
+        assert_eq!(asked.load(Ordering::SeqCst), 10);
+        assert!(
+            error.story().contains("Address already in use"),
+            "{error:?}"
+        );
+    }
+}

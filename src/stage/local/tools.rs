@@ -8,11 +8,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use super::binaries::Installation;
 use super::folder::cannot;
 use super::user::Account;
-use crate::stage::{Endpoint, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Endpoint, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
 
-/// How many lines of each stream are kept, and how much of each line.
-const KEPT_LINES: usize = 200;
+/// How much of each line is kept.
 const KEPT_BYTES: usize = 4096;
 
 /// Runs the programs of an installation.
@@ -157,7 +156,7 @@ async fn last_lines(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
         return Vec::new();
     };
     let mut push = |line: &mut Vec<u8>| {
-        if lines.len() == KEPT_LINES {
+        if lines.len() == TOOL_LINES {
             lines.pop_front();
         }
         lines.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
