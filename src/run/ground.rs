@@ -3,10 +3,11 @@
 use super::source::Source;
 use crate::Result;
 use crate::interrupt::Interrupt;
-use crate::plan::Plan;
+use crate::pg::{Session, names};
+use crate::plan::{Plan, StageChoice};
 use crate::replay::interrupted;
 use crate::stage::provider::{Prepared, Provider};
-use crate::stage::{Request, Watch};
+use crate::stage::{Request, Watch, external};
 
 /// The prepared ground.
 pub struct Ground {
@@ -16,8 +17,6 @@ pub struct Ground {
     pub base: Prepared,
     /// What it was restored from.
     pub source: Source,
-    /// What was asked for.
-    pub request: Request,
 }
 
 /// Chooses a stage and restores the snapshot, or finds it restored.
@@ -30,6 +29,15 @@ pub async fn prepare(
     let preparing = async {
         let source = Source::load(&plan.snapshot)?;
         let provider = Provider::choose(&plan.stage, source.major(), watch).await?;
+        if let StageChoice::External {
+            endpoint,
+            confirmation,
+        } = &plan.stage.choice
+        {
+            let door = Session::open(endpoint, names::OBSERVER).await?;
+            let suspicions = external::examine(&door.client, endpoint).await?;
+            external::refuse(&suspicions, &endpoint.database, confirmation.as_deref())?;
+        }
         let request = Request {
             run_id: run_id.to_owned(),
             settings: plan.stage.settings.clone(),
@@ -43,7 +51,6 @@ pub async fn prepare(
             provider,
             base,
             source,
-            request,
         })
     };
     tokio::select! {

@@ -115,7 +115,7 @@ struct Run<'a> {
 
 async fn start(ground: &Ground, watch: &dyn Watch, interrupt: &Interrupt) -> Result<Stage> {
     tokio::select! {
-        stage = ground.provider.start(&ground.request, &ground.base, watch) => stage,
+        stage = ground.provider.start(&ground.base, watch) => stage,
         signal = interrupt.wait() => Err(replay::interrupted(signal)),
     }
 }

@@ -162,18 +162,13 @@ impl Provider {
     ///
     /// # Errors
     /// What the stage says.
-    pub async fn start(
-        &self,
-        request: &Request,
-        prepared: &Prepared,
-        watch: &dyn Watch,
-    ) -> Result<Stage> {
+    pub async fn start(&self, prepared: &Prepared, watch: &dyn Watch) -> Result<Stage> {
         Ok(match (self, prepared) {
             (Self::Docker { docker, .. }, Prepared::Docker(base)) => {
                 Stage::Docker(docker.start(base, watch).await?)
             }
             (Self::Local(local), Prepared::Local(base)) => {
-                Stage::Local(local.start(request, base, watch).await?)
+                Stage::Local(local.start(base, watch).await?)
             }
             (Self::External(endpoint), _) => Stage::External(endpoint.clone()),
             _ => return Err(Error::defect("a base was started by another kind of stage")),
