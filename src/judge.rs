@@ -88,8 +88,10 @@ pub struct Finding {
 pub enum FindingKind {
     /// A hold surely lasted longer than its budget.
     HoldExceeded {
-        /// The hold.
+        /// The longest of those that one statement took in one mode.
         hold: Hold,
+        /// How many more there are.
+        more: usize,
         /// The budget.
         limit: Duration,
         /// What the step did to the relation or its table meanwhile.
@@ -97,8 +99,10 @@ pub enum FindingKind {
     },
     /// The budget lies between a hold's bounds.
     HoldUnproven {
-        /// The hold.
+        /// The longest of those that one statement took in one mode.
         hold: Hold,
+        /// How many more there are.
+        more: usize,
         /// The budget.
         limit: Duration,
     },
@@ -220,6 +224,7 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
             Proof::Exceeded => (
                 FindingKind::HoldExceeded {
                     hold: hold.clone(),
+                    more: 0,
                     limit,
                     trace: trace_of(hold, &facts.traces),
                 },
@@ -230,6 +235,7 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
             Proof::Neither => (
                 FindingKind::HoldUnproven {
                     hold: hold.clone(),
+                    more: 0,
                     limit,
                 },
                 Verdict::Unproven,
@@ -238,7 +244,7 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         if level == Level::Fail {
             verdict = worse(outcome, verdict);
         }
-        findings.push(Finding { level, kind });
+        add(&mut findings, Finding { level, kind });
     }
     if let Some(limit) = tightest(header, policy).filter(|limit| facts.blind > *limit) {
         verdict = worse(Verdict::Unproven, verdict);
@@ -274,6 +280,25 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         replays: 1,
         findings,
     }
+}
+
+/// Adds a finding, or counts it with one of the same kind about the same statement and mode: a
+/// statement that locks a thousand partitions is one thing to say. Holds come longest first.
+fn add(findings: &mut Vec<Finding>, finding: Finding) {
+    use FindingKind::{HoldExceeded, HoldUnproven};
+    for present in findings.iter_mut().filter(|f| f.level == finding.level) {
+        match (&mut present.kind, &finding.kind) {
+            (HoldExceeded { hold, more, .. }, HoldExceeded { hold: other, .. })
+            | (HoldUnproven { hold, more, .. }, HoldUnproven { hold: other, .. })
+                if hold.mode == other.mode && hold.granted_by == other.granted_by =>
+            {
+                *more += 1;
+                return;
+            }
+            _ => {}
+        }
+    }
+    findings.push(finding);
 }
 
 /// The tightest limit that an unseen hold could break. Modes that only warn do not make a step

@@ -45,10 +45,15 @@ impl Screen {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             }
         };
-        if colour { Palette::Ansi } else { Palette::Plain }
+        if colour {
+            Palette::Ansi
+        } else {
+            Palette::Plain
+        }
     }
 
     /// Whether the report itself is not wanted.

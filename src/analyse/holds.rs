@@ -114,6 +114,21 @@ pub fn continues(earlier: &Life, later: &Life, vacuum: bool) -> bool {
     same && no_gap && (handed_over || carried_on)
 }
 
+/// True when `other` is the same lock as `life`, held by another process of the same lock group.
+///
+/// A parallel worker holds its leader's locks beside it. Two processes that hold a mode which
+/// conflicts with itself at one moment can only be such a group; for other modes `led` tells.
+pub fn same_group(life: &Life, other: &Life, led: bool) -> bool {
+    let same = life.row.relation == other.row.relation
+        && life.row.mode == other.row.mode
+        && life.row.pid != other.row.pid
+        && life.row.pid != 0
+        && other.row.pid != 0;
+    // Seen by one poll, so held at one moment.
+    let together = other.first.sent >= life.first.sent && other.first.sent <= life.last.sent;
+    same && together && (led || life.row.mode.conflicts_with(life.row.mode))
+}
+
 /// How long a hold was waited for: its waiting row's life, ended by the grant.
 pub fn wait(waiting: Option<Edges>, granted: &Edges) -> Bounds {
     match waiting {
@@ -211,6 +226,24 @@ mod tests {
         session.done(Mono(130), false);
         let edges = edges(&life(90, 110, 110, 140), Some(&session), STEP);
         assert_eq!(nanos(edges.hold()), (0, Some(30)));
+    }
+
+    #[test]
+    fn a_parallel_worker_holds_its_leaders_lock() {
+        let leader = life(100, 110, 190, 200);
+        let mut worker = life(120, 130, 180, 190);
+        worker.row.pid = 8;
+        assert!(same_group(&leader, &worker, false));
+        worker.row.mode = LockMode::ShareLock;
+        let mut leader = leader;
+        leader.row.mode = LockMode::ShareLock;
+        assert!(
+            !same_group(&leader, &worker, false),
+            "SHARE does not conflict with itself"
+        );
+        assert!(same_group(&leader, &worker, true));
+        worker.first = poll(200);
+        assert!(!same_group(&leader, &worker, true), "it came later");
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Backends {
         self.by_pid.get(&pid).map_or(&[], Vec::as_slice)
     }
 
+    /// The leader of a parallel worker; None for all others.
+    pub fn leader(&self, pid: i32) -> Option<i32> {
+        let (_, backend) = self.sightings(pid).last()?;
+        backend.leader.filter(|leader| *leader != pid)
+    }
+
     /// Whose a process is, unless lockproof drives it itself.
     ///
     /// Where nothing is known of it, it is the migration's: a gate fails closed.
@@ -68,7 +74,7 @@ impl Backends {
         let Some((_, backend)) = self.sightings(pid).last() else {
             return Owner::Migration;
         };
-        if let Some(leader) = backend.leader.filter(|leader| *leader != pid) {
+        if let Some(leader) = self.leader(pid) {
             return self.owner(leader, neighbours);
         }
         if backend.application.starts_with(MIGRATION_PREFIX) {

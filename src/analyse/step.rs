@@ -343,9 +343,17 @@ impl Scene<'_> {
             let mut tail = life;
             // The few that follow under another number; most steps have none.
             for later in index + 1..granted.len() {
-                if !taken[later] && holds::continues(tail, granted[later], self.is_vacuum(tail)) {
+                let next = granted[later];
+                if taken[later] || next.row.relation != life.row.relation {
+                    continue;
+                }
+                let led = self.backends.leader(next.row.pid) == Some(life.row.pid);
+                if holds::same_group(life, next, led) {
                     taken[later] = true;
-                    tail = granted[later];
+                    edges = edges.joined_by(self.edges(next));
+                } else if holds::continues(tail, next, self.is_vacuum(tail)) {
+                    taken[later] = true;
+                    tail = next;
                     edges = edges.joined_by(self.edges(tail));
                 }
             }

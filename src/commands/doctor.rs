@@ -35,7 +35,11 @@ pub async fn doctor(arguments: &cli::Doctor, screen: &Screen) -> Result<ExitCode
     } else {
         "there is no stage to run on: mend one of the above\n"
     })?;
-    Ok(if can_run { ExitCode::Within } else { ExitCode::Stage })
+    Ok(if can_run {
+        ExitCode::Within
+    } else {
+        ExitCode::Stage
+    })
 }
 
 async fn engine() -> Vec<Check> {
@@ -67,7 +71,10 @@ async fn engine() -> Vec<Check> {
     });
     let mut images = Vec::new();
     for major in lockproof::pg::OLDEST_MAJOR..=lockproof::pg::NEWEST_MAJOR {
-        for image in [format!("postgres:{major}"), format!("lockproof/postgres:{major}")] {
+        for image in [
+            format!("postgres:{major}"),
+            format!("lockproof/postgres:{major}"),
+        ] {
             if docker.has_image(&image).await.unwrap_or(false) {
                 images.push(image);
             }
@@ -108,7 +115,8 @@ fn servers() -> Vec<Check> {
         Err(error) => checks.push(Check {
             good: false,
             what: format!("server programs: {error}"),
-            help: "install PostgreSQL's server package, or name its folder with --pg-bin".to_owned(),
+            help: "install PostgreSQL's server package, or name its folder with --pg-bin"
+                .to_owned(),
         }),
     }
     match Account::choose(None) {

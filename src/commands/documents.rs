@@ -10,7 +10,12 @@ use crate::terminal::print;
 /// Prints a completion script.
 pub fn completions(arguments: &Completions) -> Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "lockproof", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "lockproof",
+        &mut script,
+    );
     print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::Within)
 }
@@ -18,7 +23,8 @@ pub fn completions(arguments: &Completions) -> Result<ExitCode> {
 /// Prints the manual page with a section for each subcommand.
 pub fn man() -> Result<ExitCode> {
     let mut page = Vec::new();
-    let failed = |error: std::io::Error| Error::defect("cannot render the manual page").because(error);
+    let failed =
+        |error: std::io::Error| Error::defect("cannot render the manual page").because(error);
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone())

@@ -10,8 +10,18 @@ use crate::terminal::Screen;
 
 /// Replays, judges, prints.
 pub async fn run(planned: Planned, screen: &Screen) -> Result<ExitCode> {
-    let json = planned.outputs.json.as_ref().map(Target::open).transpose()?;
-    let recording = planned.outputs.record.as_ref().map(Target::open).transpose()?;
+    let json = planned
+        .outputs
+        .json
+        .as_ref()
+        .map(Target::open)
+        .transpose()?;
+    let recording = planned
+        .outputs
+        .record
+        .as_ref()
+        .map(Target::open)
+        .transpose()?;
     let standard_is_taken = planned.outputs.record == Some(Output::Stdout);
     let interrupt = signals::listen()?;
     for note in &planned.notes {

@@ -1,6 +1,9 @@
 //! The report for a terminal: a table within 80 columns, then one paragraph for each finding.
 
-use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width};
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+    Width,
+};
 
 use super::model::{Finding, Report, Step};
 use super::text::{self, count, short};
@@ -9,6 +12,11 @@ use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
 use crate::stage::StageKind;
+
+/// A line below the head and one below the last step.
+const LINES: TableStyle = TableStyle::new()
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// The width that a report fits.
 const WIDTH: u16 = 80;
@@ -69,7 +77,7 @@ fn head(report: &Report) -> String {
 fn table(report: &Report, palette: Palette) -> String {
     let mut table = Table::new();
     table
-        .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(LINES)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header([
@@ -98,8 +106,8 @@ fn table(report: &Report, palette: Palette) -> String {
         ]);
     }
     for (index, constraint) in [
-        (0, ColumnConstraint::UpperBoundary(Width::Fixed(20))),
-        (4, ColumnConstraint::UpperBoundary(Width::Fixed(19))),
+        (0, ColumnConstraint::UpperBoundary(Width::Fixed(24))),
+        (4, ColumnConstraint::UpperBoundary(Width::Fixed(26))),
     ] {
         if let Some(column) = table.column_mut(index) {
             column.set_constraint(constraint);

@@ -14,7 +14,12 @@ const QUOTE: usize = 100;
 /// Words a finding.
 pub fn finding(step: &str, finding: &Finding) -> model::Finding {
     let words = match &finding.kind {
-        FindingKind::HoldExceeded { hold, limit, trace } => Words {
+        FindingKind::HoldExceeded {
+            hold,
+            more,
+            limit,
+            trace,
+        } => Words {
             rule: if finding.level == Level::Warn {
                 "writes-blocked"
             } else {
@@ -23,7 +28,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             hold: Some(hold),
             message: format!(
                 "{} was held in {} for {}, over the budget of {}{}{}; that blocks {}",
-                subject(hold),
+                subject(hold, *more),
                 hold.mode.sql(),
                 bounds(hold.hold),
                 time(*limit),
@@ -33,12 +38,12 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             ),
             advice: advise(hold, trace.as_ref()),
         },
-        FindingKind::HoldUnproven { hold, limit } => Words {
+        FindingKind::HoldUnproven { hold, more, limit } => Words {
             rule: "hold-unproven",
             hold: Some(hold),
             message: format!(
                 "{} was held in {} for {}: the budget of {} lies between these bounds{}",
-                subject(hold),
+                subject(hold, *more),
                 hold.mode.sql(),
                 bounds(hold.hold),
                 time(*limit),
@@ -127,10 +132,15 @@ struct Words<'a> {
     advice: Option<String>,
 }
 
-fn subject(hold: &Hold) -> String {
-    match &hold.parent {
+fn subject(hold: &Hold, more: usize) -> String {
+    let one = match &hold.parent {
         Some(table) => format!("`{}` (of `{table}`)", hold.relation),
         None => format!("`{}`", hold.relation),
+    };
+    match more {
+        0 => one,
+        1 => format!("{one}, longer than one more relation,"),
+        more => format!("{one}, longest of {} relations,", more + 1),
     }
 }
 

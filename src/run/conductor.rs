@@ -141,9 +141,9 @@ fn conduct(
         };
         analyst.push(event);
         let answer = match answer {
-            Some(Answer::Replay(_)) => {
-                Some(Answer::Replay(judge::judge(analyst.timeline(), policy).verdict))
-            }
+            Some(Answer::Replay(_)) => Some(Answer::Replay(
+                judge::judge(analyst.timeline(), policy).verdict,
+            )),
             answer => answer,
         };
         if let Some(answer) = answer {

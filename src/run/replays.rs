@@ -15,8 +15,8 @@ use crate::pg::{NEWEST_MAJOR, OLDEST_MAJOR, Session, names, queries};
 use crate::plan::{Keep, Plan, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
-use crate::stage::provider::{Provider, Stage};
 use crate::stage::Watch;
+use crate::stage::provider::{Provider, Stage};
 use crate::{Error, Result, snapshot};
 
 /// How long a step's closed sessions may take to be gone.
@@ -246,12 +246,7 @@ async fn steps(
 
 /// Waits until the server has ended the step's sessions, so that their counters are written and
 /// their locks gone; a program's sessions that outlive it are left to be reported.
-async fn farewell(
-    observer: &Session,
-    course: &Course,
-    server: &Server,
-    step: &Step,
-) -> Result<()> {
+async fn farewell(observer: &Session, course: &Course, server: &Server, step: &Step) -> Result<()> {
     let deadline = tokio::time::Instant::now() + FAREWELL;
     let application = format!("{} {}", names::MIGRATION_PREFIX, step.name);
     loop {

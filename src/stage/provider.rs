@@ -65,13 +65,15 @@ impl Provider {
                         watch.note(&format!("no container: {no_container}"));
                         Ok(provider)
                     }
-                    Err(no_local) => Err(Error::stage("there is neither a container nor a local server to run on")
-                        .details([no_container.story(), no_local.story()])
-                        .help(
-                            "start a container engine and pull `postgres:17`, or install \
+                    Err(no_local) => Err(Error::stage(
+                        "there is neither a container nor a local server to run on",
+                    )
+                    .details([no_container.story(), no_local.story()])
+                    .help(
+                        "start a container engine and pull `postgres:17`, or install \
                              PostgreSQL's server programs and name their folder with --pg-bin; \
                              `lockproof doctor` says what it finds",
-                        )),
+                    )),
                 },
             },
         }
@@ -89,7 +91,9 @@ impl Provider {
                 "image `{image}` has PostgreSQL {}, the snapshot is from {major}",
                 info.postgres_major
             ))
-            .help(format!("use an image of PostgreSQL {major} or newer: --image postgres:{major}")));
+            .help(format!(
+                "use an image of PostgreSQL {major} or newer: --image postgres:{major}"
+            )));
         }
         watch.note(&format!(
             "stage: a container of {image} (PostgreSQL {})",
@@ -100,7 +104,9 @@ impl Provider {
             image,
             limits: Limits {
                 cpus: plan.cpus,
-                memory_bytes: plan.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+                memory_bytes: plan
+                    .memory_bytes
+                    .and_then(|bytes| i64::try_from(bytes).ok()),
                 shm_bytes: plan.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
             },
         })
@@ -181,11 +187,13 @@ async fn default_image(docker: &Docker, major: Option<u32>) -> Result<String> {
     let wanted = major.unwrap_or(DEFAULT_MAJOR);
     let own = format!("lockproof/postgres:{wanted}");
     let official = format!("postgres:{wanted}");
-    Ok(if docker.has_image(&own).await? && !docker.has_image(&official).await? {
-        own
-    } else {
-        official
-    })
+    Ok(
+        if docker.has_image(&own).await? && !docker.has_image(&official).await? {
+            own
+        } else {
+            official
+        },
+    )
 }
 
 impl Stage {
