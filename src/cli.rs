@@ -177,6 +177,7 @@ pub struct Run {
     #[arg(
         long,
         env = "LOCKPROOF_VAR",
+        hide_env_values = true,
         value_name = "NAME=VALUE",
         help_heading = "Scenario"
     )]
