@@ -125,6 +125,11 @@ pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
 
 /// The statements of a file in their order; empty ones are dropped.
 ///
+/// Two things are read as the server reads them, where psql does not: an `E'…'` string that goes on
+/// across a line break keeps its backslash escapes (psql scans line by line and forgets them), and in
+/// a `BEGIN ATOMIC` body a name spelled `end`, `case` or `begin` is a name. psql variables (`:name`)
+/// are left as they are, for the server to refuse.
+///
 /// ```
 /// let file = "SET lock_timeout = '1s'; -- be polite\nALTER TABLE listings ADD note text;";
 /// let statements = lockproof::sql::split(file)?;
