@@ -6,6 +6,7 @@ pub mod error;
 pub mod exit_code;
 pub mod pg;
 pub mod plan;
+pub mod snapshot;
 pub mod sql;
 pub mod stage;
 

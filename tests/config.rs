@@ -26,7 +26,8 @@ impl Site {
         let site = Self { folder };
         site.file(
             "snapshots/listings/snapshot.toml",
-            "name = \"listings\"\n[variables]\nrows = 1_000_000\n",
+            "name = \"listings\"\n[source]\nkind = \"generator\"\nfiles = [\"generate.sql\"]\n\
+             [variables]\nrows = 1_000_000\n",
         );
         site.file("s/01.sql", "ALTER TABLE listings ADD note text;\n");
         site
@@ -798,7 +799,7 @@ fn every_option_that_cannot_be_is_told_by_its_name() {
         ),
         (
             "--stage=postgres://u:s3cret@h:x/d",
-            "the URL of `--stage` cannot be read\n  help: write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `%40` for an `@` in the password",
+            "the URL of the stage is not valid: the port is not a number from 1 to 65535\n  help: write it as `postgres://user:password@host:5432/database`, with `%40` for a `@` in a part and so on",
         ),
         (
             "--snapshot=",

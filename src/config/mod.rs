@@ -34,6 +34,7 @@ use crate::plan::{
     Budget, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Level, Literals, OnUnproven, OnWarning, Plan,
     Policy, ScenarioId, SnapshotChoice, StageChoice,
 };
+use crate::snapshot::Manifest;
 use crate::{Error, Result, cli};
 
 /// A run, decided, and what its user should know about the decisions.
@@ -384,7 +385,7 @@ impl Request<'_> {
             (None, None) => return Ok(self.without_snapshot(external)),
         };
         let declared = match &found {
-            Some(folder) => snapshot::declared(folder)?,
+            Some(folder) => Manifest::load(folder)?.0.variables,
             None => BTreeMap::new(),
         };
         let choice = match found {

@@ -10,11 +10,10 @@ use toml::Value;
 use super::document::{Document, KeyPath};
 use super::suggest::nearest;
 use super::units::{self, Unfit};
-use super::{script, vars};
+use super::vars;
 use crate::Result;
+use crate::snapshot::manifest::FILE_NAME;
 
-/// The file that makes a folder a snapshot.
-pub const MANIFEST: &str = "snapshot.toml";
 /// The name that asks for an empty database.
 pub const EMPTY: &str = "empty";
 
@@ -36,7 +35,7 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
     for folder in searched {
         let snapshots = folder.join("snapshots");
         let folder = snapshots.join(typed);
-        if folder.join(MANIFEST).is_file() {
+        if folder.join(FILE_NAME).is_file() {
             return Ok(folder);
         }
         known.extend(names_in(&snapshots));
@@ -45,7 +44,7 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
     let help = match nearest(typed, known.iter().map(String::as_str)) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!(
-            "looked for `snapshots/{typed}/{MANIFEST}` in {}, in the folders above it and in the working directory; \
+            "looked for `snapshots/{typed}/{FILE_NAME}` in {}, in the folders above it and in the working directory; \
              a path has a `/` in it",
             searched.first().map_or_else(
                 || "the scenario's folder".to_owned(),
@@ -58,22 +57,22 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
 
 fn by_path(typed: &str, base: &Path) -> Result<PathBuf, Unfit> {
     let mut folder = base.join(typed);
-    if folder.file_name().is_some_and(|name| name == MANIFEST) {
+    if folder.file_name().is_some_and(|name| name == FILE_NAME) {
         folder.pop();
     }
-    if folder.join(MANIFEST).is_file() {
+    if folder.join(FILE_NAME).is_file() {
         return Ok(folder);
     }
     let shown = folder.display();
     Err(if folder.is_dir() {
         Unfit::new(
-            format!("names no snapshot: `{shown}` has no {MANIFEST}"),
-            format!("name the folder that holds a {MANIFEST}"),
+            format!("names no snapshot: `{shown}` has no {FILE_NAME}"),
+            format!("name the folder that holds a {FILE_NAME}"),
         )
     } else {
         Unfit::new(
             format!("names no snapshot: `{shown}` is no folder"),
-            format!("name the folder that holds a {MANIFEST}"),
+            format!("name the folder that holds a {FILE_NAME}"),
         )
     })
 }
@@ -84,20 +83,9 @@ fn names_in(snapshots: &Path) -> Vec<String> {
     };
     entries
         .flatten()
-        .filter(|entry| entry.path().join(MANIFEST).is_file())
+        .filter(|entry| entry.path().join(FILE_NAME).is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
-}
-
-/// The variables that the snapshot in this folder declares, with their own values.
-///
-/// # Errors
-///
-/// If its manifest cannot be read.
-pub fn declared(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let file = folder.join(MANIFEST);
-    let text = script::read(&file)?;
-    variables(&Document::parse(&file, &text)?)
 }
 
 /// The `[variables]` of a scenario or of a snapshot.

@@ -4,7 +4,10 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+pub(crate) mod connect;
 pub mod endpoint;
+pub mod external;
+pub mod local;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -45,6 +48,10 @@ pub enum StageKind {
     /// A server that somebody else runs.
     External,
 }
+
+/// How many last lines of each stream a client program's output has at the least, where it wrote so
+/// many: with fewer, nothing is missing.
+pub const TOOL_LINES: usize = 40;
 
 /// Output of a client program that ran next to the server.
 #[derive(Debug, Clone)]

@@ -1,0 +1,90 @@
+//! What the restored tables are, and reading them once so that they are in memory.
+
+use tokio_postgres::Client;
+
+use crate::stage::Watch;
+use crate::{Error, Result};
+
+/// A table of the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFacts {
+    /// Its name as SQL writes it, with its schema unless that is `public`.
+    pub name: String,
+    /// Its rows, as the last ANALYZE estimated them.
+    pub rows: u64,
+    /// Its bytes with indexes and TOAST; a partitioned table has none of its own.
+    pub bytes: u64,
+}
+
+/// The user's tables, by name.
+pub async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
+    let rows = client
+        .query(include_str!("queries/tables.sql"), &[])
+        .await
+        .map_err(|error| Error::stage("cannot list the restored tables").because(error))?;
+    Ok(rows
+        .iter()
+        .map(|row| TableFacts {
+            name: row.get(0),
+            rows: row.get::<_, f64>(1) as u64,
+            bytes: row.get::<_, i64>(2).unsigned_abs(),
+        })
+        .collect())
+}
+
+/// Reads everything once, with `pg_prewarm` where the server has it, else the tables alone.
+///
+/// Call it on the started stage: a copy's shared memory is empty, whatever its base did. Nothing of
+/// it stays: the extension is made in a transaction that is rolled back.
+pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
+    watch.phase("reading everything into memory");
+    let failed = |error| Error::stage("cannot read the restored tables").because(error);
+    let relations = client
+        .query(include_str!("queries/warmable.sql"), &[])
+        .await
+        .map_err(failed)?;
+    client.batch_execute("BEGIN").await.map_err(failed)?;
+    let has_prewarm = client
+        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm SCHEMA pg_catalog")
+        .await
+        .is_ok();
+    if !has_prewarm {
+        watch.note("`pg_prewarm` is not available: the tables are read, their indexes are not");
+        client
+            .batch_execute("ROLLBACK; BEGIN")
+            .await
+            .map_err(failed)?;
+    }
+    // It may have been there already, in whatever schema.
+    let schema = client
+        .query_opt(
+            "SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'pg_prewarm'",
+            &[],
+        )
+        .await
+        .map_err(failed)?
+        .map(|row| row.get::<_, String>(0));
+    let total = relations
+        .iter()
+        .map(|row| row.get::<_, i64>("bytes").unsigned_abs())
+        .sum();
+    let mut done = 0;
+    for row in &relations {
+        let (oid, kind, name): (u32, &str, &str) = (row.get(0), row.get(1), row.get(2));
+        if let Some(schema) = &schema {
+            client
+                .batch_execute(&format!("SELECT {schema}.pg_prewarm({oid}::regclass)"))
+                .await
+                .map_err(failed)?;
+        } else if matches!(kind, "r" | "m") {
+            client
+                .batch_execute(&format!("SELECT count(*) FROM {name}"))
+                .await
+                .map_err(failed)?;
+        }
+        done += row.get::<_, i64>("bytes").unsigned_abs();
+        watch.advance(done, Some(total));
+    }
+    client.batch_execute("ROLLBACK").await.map_err(failed)
+}

@@ -1,0 +1,174 @@
+//! A snapshot: where its data comes from, what identifies it, and how it gets into a database.
+//!
+//! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
+
+mod detect;
+mod digest;
+mod facts;
+pub mod manifest;
+mod plain;
+mod restore;
+mod roles;
+mod toc;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use facts::{TableFacts, tables, warm};
+pub use manifest::{Manifest, Restore, Source};
+
+use crate::config::vars::similar;
+use crate::{Error, Result};
+
+/// A snapshot, ready to be restored.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Its description.
+    pub manifest: Manifest,
+    /// The folder that the source's paths are relative to.
+    pub folder: PathBuf,
+    /// The variables with the values of this run.
+    pub variables: BTreeMap<String, String>,
+    /// What it restores, in 64 hex digits: for `Request::base_digest`.
+    pub digest: String,
+}
+
+impl Snapshot {
+    /// Reads a description (the file, or its folder) and its source once for the digest.
+    ///
+    /// `overrides` replace the values of variables that the description has.
+    pub fn load(path: &Path, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        let (manifest, folder) = Manifest::load(path)?;
+        let mut variables = manifest.variables.clone();
+        for (name, value) in overrides {
+            if !variables.contains_key(name) {
+                return Err(unknown_variable(&manifest, name));
+            }
+            variables.insert(name.clone(), value.clone());
+        }
+        let digest = digest::digest(&manifest, &folder, &variables)?;
+        Ok(Self {
+            manifest,
+            folder,
+            variables,
+            digest,
+        })
+    }
+}
+
+fn unknown_variable(manifest: &Manifest, name: &str) -> Error {
+    let known: Vec<&str> = manifest.variables.keys().map(String::as_str).collect();
+    let error = Error::usage(format!(
+        "the snapshot `{}` has no variable `{name}`",
+        manifest.name
+    ));
+    if known.is_empty() {
+        return error.help("it has none at all; they stand in `[variables]` of `snapshot.toml`");
+    }
+    let meant = similar(name, known.iter().copied())
+        .map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+    error.help(format!("{meant}it has `{}`", known.join("`, `")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        std::fs::write(folder.join(name), text).expect("written");
+    }
+
+    fn generator(folder: &Path) {
+        write(
+            folder,
+            "snapshot.toml",
+            "name='a'\n[source]\nkind='generator'\nfiles=['one.sql','two.sql']\n[variables]\nrows=10\n",
+        );
+        write(folder, "one.sql", "SELECT ${rows};");
+        write(folder, "two.sql", "SELECT 2;");
+    }
+
+    fn digest(folder: &Path, overrides: &[(&str, &str)]) -> String {
+        let overrides = overrides
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Snapshot::load(folder, &overrides)
+            .expect("a snapshot")
+            .digest
+    }
+
+    #[test]
+    fn the_digest_follows_the_content_and_not_the_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        generator(path);
+        let first = digest(path, &[]);
+        assert_eq!(first.len(), 64);
+        assert_eq!(first, digest(&path.join("snapshot.toml"), &[]));
+        assert_eq!(first, digest(path, &[("rows", "10")]));
+        assert_ne!(first, digest(path, &[("rows", "11")]));
+
+        let text = std::fs::read_to_string(path.join("snapshot.toml")).expect("read");
+        write(
+            path,
+            "snapshot.toml",
+            &format!("description='words'\n{text}[restore]\njobs=1\n"),
+        );
+        assert_eq!(first, digest(path, &[]));
+        write(
+            path,
+            "snapshot.toml",
+            &format!("{text}[restore]\nanalyze=false\n"),
+        );
+        assert_ne!(first, digest(path, &[]));
+        write(path, "snapshot.toml", &text);
+
+        // The same bytes, cut elsewhere.
+        write(path, "one.sql", "SELECT ${rows};S");
+        write(path, "two.sql", "ELECT 2;");
+        assert_ne!(first, digest(path, &[]));
+    }
+
+    #[test]
+    fn a_directory_dump_is_known_by_all_its_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        write(
+            path,
+            "snapshot.toml",
+            "name='a'\nsource={kind='dump',file='d'}",
+        );
+        std::fs::create_dir(path.join("d")).expect("created");
+        write(path, "d/toc.dat", "x");
+        let first = digest(path, &[]);
+        write(path, "d/1.dat.gz", "y");
+        let second = digest(path, &[]);
+        assert_ne!(first, second);
+        std::fs::rename(path.join("d/1.dat.gz"), path.join("d/2.dat.gz")).expect("renamed");
+        assert_ne!(second, digest(path, &[]));
+    }
+
+    #[test]
+    fn unknown_variables_and_missing_files_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let story = Snapshot::load(path, &BTreeMap::new())
+            .expect_err("nothing there")
+            .story();
+        assert!(
+            story.contains("snapshot.toml") && story.contains("--snapshot"),
+            "{story}"
+        );
+        generator(path);
+        let story = Snapshot::load(path, &[("row".into(), "1".into())].into())
+            .expect_err("unknown")
+            .story();
+        assert!(story.contains("no variable `row`") && story.contains("did you mean `rows`?"));
+        std::fs::remove_file(path.join("two.sql")).expect("removed");
+        let story = Snapshot::load(path, &BTreeMap::new())
+            .expect_err("missing")
+            .story();
+        assert!(story.contains("two.sql") && story.contains("relative to the folder"));
+    }
+}

@@ -1,0 +1,520 @@
+//! Brings a snapshot's data into an empty database.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::detect::{Format, Packing, damaged, detect, open};
+use super::{Snapshot, Source, plain, roles, toc};
+use crate::config::vars::substitute;
+use crate::stage::connect::connect;
+use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
+use crate::{Error, Result};
+
+/// How many lines of a tool's errors are shown.
+const SHOWN_LINES: usize = 20;
+
+impl Fill for Snapshot {
+    async fn fill<T: Tools>(
+        &self,
+        endpoint: &Endpoint,
+        tools: &T,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        match &self.manifest.source {
+            Source::Generator { files } => {
+                for file in files {
+                    self.generate(endpoint, file, watch).await?;
+                }
+            }
+            Source::Dump { file } => {
+                let restore = Restore {
+                    snapshot: self,
+                    file: self.folder.join(file),
+                    endpoint,
+                    tools,
+                    watch,
+                };
+                restore.run().await?;
+            }
+        }
+        if self.manifest.restore.analyze {
+            watch.phase("vacuuming and analyzing the tables");
+            // Vacuumed as well, as on a server long in use: else the first scans under a lock
+            // would set every row's hint bits, and autovacuum would visit each table in the run.
+            connect(endpoint, "lockproof restore")
+                .await?
+                .batch_execute("VACUUM (ANALYZE)")
+                .await
+                .map_err(|error| {
+                    Error::stage("the restored tables cannot be analyzed").because(error)
+                })?;
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    async fn generate(&self, endpoint: &Endpoint, file: &Path, watch: &dyn Watch) -> Result<()> {
+        let path = self.folder.join(file);
+        watch.phase(&format!(
+            "making `{}` with `{}`",
+            self.manifest.name,
+            file.display()
+        ));
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::usage(format!("cannot read `{}`", path.display())).because(error)
+        })?;
+        let sql = substitute(&text, &self.variables).map_err(|undefined| {
+            Error::usage(format!("`{}`: {undefined}", path.display()))
+                .help("variables of a generator stand in `[variables]` of its `snapshot.toml`")
+        })?;
+        if sql.trim().is_empty() {
+            return Err(Error::usage(format!("`{}` is empty", path.display())));
+        }
+        let client = connect(endpoint, "lockproof restore").await?;
+        run_statements(&client, &sql).await.map_err(|error| {
+            let details = where_in(&sql, &error);
+            Error::stage(format!("`{}` failed", path.display()))
+                .because(error)
+                .details(details)
+        })
+    }
+}
+
+/// Runs a generator's file.
+///
+/// This is where the statement splitter has its place: until then a file is sent as a whole, which
+/// makes it one transaction and keeps `VACUUM` and its like out of generators.
+async fn run_statements(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(sql).await
+}
+
+/// The line that the server points at, and what it adds.
+fn where_in(sql: &str, error: &tokio_postgres::Error) -> Vec<String> {
+    let mut details = Vec::new();
+    let Some(said) = error.as_db_error() else {
+        return details;
+    };
+    if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = said.position() {
+        let before: String = sql
+            .chars()
+            .take((*position as usize).saturating_sub(1))
+            .collect();
+        let number = before.matches('\n').count();
+        let line = sql.lines().nth(number).unwrap_or_default();
+        details.push(format!("line {}: {}", number + 1, line.trim()));
+    }
+    details.extend(said.detail().map(|detail| format!("DETAIL: {detail}")));
+    details.extend(said.hint().map(|hint| format!("HINT: {hint}")));
+    details.extend(said.where_().map(|context| format!("CONTEXT: {context}")));
+    details
+}
+
+/// The restore of one dump.
+struct Restore<'a, T> {
+    snapshot: &'a Snapshot,
+    file: PathBuf,
+    endpoint: &'a Endpoint,
+    tools: &'a T,
+    watch: &'a dyn Watch,
+}
+
+impl<T: Tools> Restore<'_, T> {
+    async fn run(&self) -> Result<()> {
+        match detect(&self.file)? {
+            Format::Plain(packing) => self.plain(packing).await,
+            Format::Custom(Packing::None) | Format::Directory => self.archive(true).await,
+            Format::Tar => self.archive(false).await,
+            Format::Custom(packing) => self.streamed_archive(packing).await,
+        }
+    }
+
+    async fn plain(&self, packing: Packing) -> Result<()> {
+        self.watch
+            .phase(&format!("looking through `{}`", self.file.display()));
+        let path = self.file.clone();
+        let facts = blocking(move || plain::look(&path, packing)).await?;
+        let client = self.connect().await?;
+        roles::create_missing(&client, &facts.roles, self.watch).await?;
+        let left_out = if knows_restrict(&client).await? {
+            Vec::new()
+        } else {
+            facts.restrictions
+        };
+        let mut args = vec!["-X", "--quiet", "--no-password"];
+        args.extend(["-v", "VERBOSITY=default", "--output=/dev/null"]);
+        args.extend(["-v", self.if_strict("ON_ERROR_STOP=1", "ON_ERROR_STOP=0")]);
+        args.extend(["-f", "-"]);
+        let output = self.stream("psql", &args, packing, left_out).await?;
+        self.judge("psql", &output, facts.server.as_deref())
+    }
+
+    /// A custom archive inside gzip or Zstandard: `pg_restore` reads it from its input, alone.
+    async fn streamed_archive(&self, packing: Packing) -> Result<()> {
+        let contents = self.contents(packing).await;
+        self.make_roles(contents.as_ref()).await?;
+        let args = self.pg_restore_arguments();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let output = self
+            .stream("pg_restore", &args, packing, Vec::new())
+            .await?;
+        self.judge(
+            "pg_restore",
+            &output,
+            contents.as_ref().map(|toc| &*toc.pg_dump),
+        )
+    }
+
+    async fn archive(&self, parallel: bool) -> Result<()> {
+        let contents = self.contents(Packing::None).await;
+        self.make_roles(contents.as_ref()).await?;
+        let mut args = self.pg_restore_arguments();
+        if parallel {
+            let jobs = self.snapshot.manifest.restore.jobs.unwrap_or_else(|| {
+                std::thread::available_parallelism()
+                    .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+            });
+            args.push(format!("--jobs={jobs}"));
+        }
+        args.push(self.tools.place(&self.file, self.watch).await?);
+        self.say_restoring();
+        let output = self
+            .tools
+            .run(self.endpoint, "pg_restore", &args, None)
+            .await?;
+        self.judge(
+            "pg_restore",
+            &output,
+            contents.as_ref().map(|toc| &*toc.pg_dump),
+        )
+    }
+
+    fn pg_restore_arguments(&self) -> Vec<String> {
+        let mut args: Vec<String> = [
+            "--no-password",
+            // The stage has no tablespaces but its own.
+            "--no-tablespaces",
+            // A copy of production must not get production's changes.
+            "--no-subscriptions",
+        ]
+        .map(str::to_owned)
+        .into();
+        if self.is_strict() {
+            args.push("--exit-on-error".to_owned());
+        }
+        if !self.snapshot.manifest.restore.owners {
+            args.extend(["--no-owner".to_owned(), "--no-privileges".to_owned()]);
+        }
+        // A name with `=` in it would be taken for a connection string.
+        let name = self
+            .endpoint
+            .database
+            .replace('\\', "\\\\")
+            .replace('\'', "\\'");
+        args.push(format!("--dbname=dbname='{name}'"));
+        args
+    }
+
+    /// What the archive says of itself; None where that cannot be read: `pg_restore` knows why.
+    async fn contents(&self, packing: Packing) -> Option<toc::Toc> {
+        let path = self.file.clone();
+        blocking(move || {
+            let read = || -> std::io::Result<toc::Toc> {
+                if path.is_dir() {
+                    return toc::read(open(&path.join("toc.dat"), Packing::None)?);
+                }
+                if packing == Packing::None && detect(&path).is_ok_and(|f| f == Format::Tar) {
+                    let mut archive = tar::Archive::new(open(&path, packing)?);
+                    for entry in archive.entries()? {
+                        let entry = entry?;
+                        if entry.path()?.as_os_str() == "toc.dat" {
+                            return toc::read(entry);
+                        }
+                    }
+                    return Err(std::io::ErrorKind::NotFound.into());
+                }
+                toc::read(open(&path, packing)?)
+            };
+            Ok(read().ok())
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+
+    async fn make_roles(&self, contents: Option<&toc::Toc>) -> Result<()> {
+        let none = BTreeSet::new();
+        let roles = contents.map_or(&none, |contents| &contents.roles);
+        roles::create_missing(&self.connect().await?, roles, self.watch).await
+    }
+
+    /// Streams the dump into a tool and tells how far it is.
+    async fn stream(
+        &self,
+        program: &str,
+        args: &[&str],
+        packing: Packing,
+        left_out: Vec<(u64, u64)>,
+    ) -> Result<ToolOutput> {
+        self.say_restoring();
+        let (stream, progress) = plain::stream(&self.file, packing, left_out)?;
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let (watched, broken) = Watched::new(stream);
+        let input: ToolInput = Box::new(watched);
+        let run = self.tools.run(self.endpoint, program, &args, Some(input));
+        tokio::pin!(run);
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut run => break outcome,
+                _ = ticks.tick() => self.watch.advance(progress.done(), Some(progress.total)),
+            }
+        };
+        // Whatever the tool made of it: a dump that could not be read to its end is not restored.
+        if let Some(error) = broken.lock().ok().and_then(|mut broken| broken.take()) {
+            return Err(damaged(&self.file, packing, error));
+        }
+        outcome
+    }
+
+    fn say_restoring(&self) {
+        self.watch
+            .phase(&format!("restoring `{}`", self.snapshot.manifest.name));
+    }
+
+    async fn connect(&self) -> Result<Client> {
+        connect(self.endpoint, "lockproof restore").await
+    }
+
+    fn is_strict(&self) -> bool {
+        self.snapshot.manifest.restore.tolerate.is_empty()
+    }
+
+    fn if_strict<'b>(&self, strict: &'b str, tolerant: &'b str) -> &'b str {
+        if self.is_strict() { strict } else { tolerant }
+    }
+
+    fn judge(&self, program: &str, output: &ToolOutput, made_by: Option<&str>) -> Result<()> {
+        let tolerate = &self.snapshot.manifest.restore.tolerate;
+        let errors = errors_in(&output.stderr);
+        let all_are_tolerated = || {
+            // As many lines as are kept: some may be missing, and nobody knows what they said.
+            !errors.is_empty()
+                && output.stderr.len() < TOOL_LINES
+                && errors
+                    .iter()
+                    .all(|error| tolerate.iter().any(|part| error.contains(part)))
+        };
+        let accepted = match (output.status, tolerate.is_empty()) {
+            (Some(0), true) => true,
+            // Without ON_ERROR_STOP `psql` ends well whatever happened.
+            (Some(0), false) => errors.is_empty() || all_are_tolerated(),
+            (Some(1), false) => program == "pg_restore" && all_are_tolerated(),
+            _ => false,
+        };
+        if accepted {
+            if !errors.is_empty() {
+                self.watch
+                    .note(&format!("tolerated {} errors of the restore", errors.len()));
+            }
+            return Ok(());
+        }
+        let from = output.stderr.len().saturating_sub(SHOWN_LINES);
+        let mut error = Error::stage(format!("cannot restore `{}`", self.file.display()))
+            .details(output.stderr[from..].iter().cloned());
+        if output.stderr.is_empty() {
+            error = error.details([match output.status {
+                Some(status) => format!("`{program}` ended with status {status} and no word"),
+                None => format!("`{program}` was ended by a signal"),
+            }]);
+        }
+        Err(match way_out(&output.stderr, made_by) {
+            Some(help) => error.help(help),
+            None => error,
+        })
+    }
+}
+
+/// The lines that tell of errors, each once.
+fn errors_in(stderr: &[String]) -> Vec<&str> {
+    stderr
+        .iter()
+        .filter(|line| {
+            ["ERROR:  ", "FATAL:  ", "PANIC:  "]
+                .iter()
+                .any(|level| line.contains(level))
+                || line.starts_with("pg_restore: error:")
+                || line.contains(": error: ")
+                || line.contains("invalid command \\")
+        })
+        .map(String::as_str)
+        .collect()
+}
+
+/// What the user can do about a tool's words.
+fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
+    let says = |parts: &[&str]| {
+        stderr
+            .iter()
+            .any(|line| parts.iter().any(|part| line.contains(part)))
+    };
+    let made_by = made_by
+        .filter(|version| !version.is_empty())
+        .map_or_else(String::new, |version| format!(" ({version})"));
+    let help = if says(&[
+        "unsupported version (",
+        "unrecognized configuration parameter",
+    ]) {
+        format!(
+            "a newer PostgreSQL{made_by} made the dump than the stage has: set `server_version` in `snapshot.toml`, and use an image or server programs of that major (`--image`, `--pg-bin`)"
+        )
+    } else if says(&[
+        "end of file",
+        "could not read from input file",
+        "could not uncompress data",
+        "could not decompress",
+        "corrupt tar header",
+        "did not find magic string",
+        "could not find block ID",
+        "unexpected block ID",
+        "incomplete tar header",
+        "could not open input file",
+        "could not open file",
+        "entry ID",
+    ]) {
+        "the dump is damaged or cut off: copy or take it again, and compare its size with the original's".to_owned()
+    } else if says(&[
+        "extension control file",
+        "could not access file",
+        "is not available",
+    ]) && says(&["extension", "could not access file"])
+    {
+        "the stage's server lacks an extension that the snapshot uses: install it, use an image that has it (`--image`), or name the error in `restore.tolerate`".to_owned()
+    } else if says(&["role \""]) && says(&["does not exist"]) {
+        "name the error in `restore.tolerate`, or leave owners and privileges of an archive out with `restore.owners = false`".to_owned()
+    } else if says(&["default_tablespace", "tablespace \""]) {
+        "take the dump with `pg_dump --no-tablespaces`: the stage has none".to_owned()
+    } else if says(&["does not appear to be a valid archive"]) {
+        "take the dump with `pg_dump`; its plain, custom, directory and tar formats are read"
+            .to_owned()
+    } else {
+        return None;
+    };
+    Some(help)
+}
+
+/// Whether this server's `psql` knows `\restrict`, which `pg_dump` writes since August 2025.
+async fn knows_restrict(client: &Client) -> Result<bool> {
+    let failed = |error| Error::stage("the server does not tell its version").because(error);
+    let version: i32 = client
+        .query_one("SELECT current_setting('server_version_num')::int4", &[])
+        .await
+        .map_err(failed)?
+        .get(0);
+    Ok(restrict_is_known(version))
+}
+
+fn restrict_is_known(version: i32) -> bool {
+    let first = match version / 10_000 {
+        13 => 130_022,
+        14 => 140_019,
+        15 => 150_014,
+        16 => 160_010,
+        17 => 170_006,
+        major => return major >= 18,
+    };
+    version >= first
+}
+
+type Broken = std::sync::Arc<std::sync::Mutex<Option<std::io::Error>>>;
+
+/// A stream that remembers how it broke off: a provider's `run` may tell that in other words.
+struct Watched {
+    stream: plain::Stream,
+    broken: Broken,
+}
+
+impl Watched {
+    fn new(stream: plain::Stream) -> (Self, Broken) {
+        let broken = Broken::default();
+        let watched = Self {
+            stream,
+            broken: broken.clone(),
+        };
+        (watched, broken)
+    }
+}
+
+impl tokio::io::AsyncRead for Watched {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let polled = std::pin::Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let std::task::Poll::Ready(Err(error)) = &polled
+            && let Ok(mut broken) = self.broken.lock()
+        {
+            *broken = Some(std::io::Error::new(error.kind(), error.to_string()));
+        }
+        polled
+    }
+}
+
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R> + Send + 'static,
+) -> Result<R> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::defect("reading the dump broke off").because(error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_out_follows_the_tool_s_words() {
+        for (words, help) in [
+            (
+                "pg_restore: error: unsupported version (1.16) in file header",
+                "(17.2) made the dump",
+            ),
+            (
+                "psql:<stdin>:9: ERROR:  unrecognized configuration parameter \"transaction_timeout\"",
+                "server_version",
+            ),
+            (
+                "pg_restore: error: could not read from input file: end of file",
+                "cut off",
+            ),
+            (
+                "ERROR:  extension \"postgis\" is not available",
+                "restore.tolerate",
+            ),
+            ("ERROR:  role \"x\" does not exist", "restore.owners"),
+        ] {
+            let said = way_out(&[words.to_owned()], Some("17.2")).expect(words);
+            assert!(said.contains(help), "{said}");
+        }
+        assert_eq!(way_out(&["ERROR:  division by zero".into()], None), None);
+    }
+
+    #[test]
+    fn restrict_is_known_since_its_minor_releases() {
+        for (version, known) in [
+            (120_022, false),
+            (130_021, false),
+            (130_022, true),
+            (150_013, false),
+            (150_020, true),
+            (170_005, false),
+            (180_000, true),
+        ] {
+            assert_eq!(restrict_is_known(version), known, "{version}");
+        }
+    }
+}

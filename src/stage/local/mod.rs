@@ -1,0 +1,338 @@
+//! A stage on server programs of this machine: a base in the cache, a copy of it for each run.
+//!
+//! The server is a child of ours in a process group of its own, under an unprivileged account, with
+//! a random password that exists only in memory. What a killed process leaves behind, `sweep` ends.
+
+mod base;
+pub mod binaries;
+mod disk;
+mod folder;
+mod process;
+mod server;
+mod sweep;
+mod tools;
+pub mod user;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use base::{Base, BaseFacts, list, remove_base};
+pub use binaries::Installation;
+pub use sweep::{Kept, Swept, sweep};
+pub use tools::LocalTools;
+pub use user::Account;
+
+use folder::{Folder, cannot};
+use server::{Launch, Listen, SUPERUSER, Server, free_port};
+
+use super::connect::connect;
+use super::{Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
+use crate::{Error, Result};
+
+/// How long an orderly end may take; what it would write is thrown away after it.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// The provider.
+#[derive(Debug, Clone, Default)]
+pub struct Local {
+    /// The folder of the server programs; None: look for them.
+    pub pg_bin: Option<PathBuf>,
+    /// The account that root drops to; None: `postgres`, else `nobody`.
+    pub user: Option<String>,
+}
+
+impl Local {
+    /// The server programs that a request gets.
+    pub fn installation(&self, major: Option<u32>) -> Result<Installation> {
+        binaries::find(self.pg_bin.as_deref())
+            .choose(major)
+            .cloned()
+    }
+
+    /// A restored base: from the cache, or filled now.
+    pub async fn prepare<F: Fill>(
+        &self,
+        request: &Request,
+        fill: &F,
+        watch: &dyn Watch,
+    ) -> Result<Base> {
+        check_run_id(&request.run_id)?;
+        let installation = self.installation(request.server_major)?;
+        let account = Account::choose(self.user.as_deref())?;
+        let cache = open_cache(&request.cache, &account).await?;
+        base::prepare(&installation, &account, &cache, request, fill, watch).await
+    }
+
+    /// A fresh clone of a base, running and answering queries.
+    ///
+    /// Any number of them may run at once: each has its own folder, port and password.
+    pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<LocalStage> {
+        let request = &base.request;
+        let cache = open_cache(&request.cache, &base.account).await?;
+        let mut folder = run_folder(&cache, &request.run_id, &base.account).await?;
+        let started = start_in(&mut folder, base, watch).await;
+        match started {
+            Ok((server, endpoint)) => Ok(LocalStage {
+                tools: LocalTools {
+                    installation: base.installation.clone(),
+                    account: base.account.clone(),
+                    placed: folder.path().join("placed"),
+                },
+                endpoint,
+                server,
+                folder,
+            }),
+            Err(error) => {
+                let log = server::tail(&folder.log(), 200);
+                let error = disk::explain(error, &cache, &log);
+                let _ = folder.remove();
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn start_in(
+    folder: &mut Folder,
+    base: &Base,
+    watch: &dyn Watch,
+) -> Result<(Server, Endpoint)> {
+    watch.phase("copying the restored data");
+    clone(&base.data(), &folder.data(), &base.account).await?;
+    watch.phase("starting the server");
+    let mut settings = vec![
+        ("timezone".to_owned(), "UTC".to_owned()),
+        ("log_timezone".to_owned(), "UTC".to_owned()),
+    ];
+    settings.extend(base.request.settings.clone());
+    let launch = Launch {
+        installation: &base.installation,
+        account: &base.account,
+        listen: Listen::Loopback,
+        settings,
+    };
+    let mut server = Server::launch(&launch, folder, free_port).await?;
+    match open_network(&server, &base.request.database).await {
+        Ok(endpoint) => Ok((server, endpoint)),
+        Err(error) => {
+            let error = match server.ends_soon().await {
+                Some(_) => server.lost("the server was lost").because(error),
+                None => error,
+            };
+            server.kill().await;
+            Err(error)
+        }
+    }
+}
+
+/// Gives the superuser a password and connects with it.
+///
+/// Only its SCRAM verifier goes over the wire, and no log setting of the request may write it down.
+async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
+    let password = format!(
+        "{:032x}{:032x}",
+        rand::random::<u128>(),
+        rand::random::<u128>()
+    );
+    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+    let client = connect(&server.endpoint("postgres"), "lockproof start").await?;
+    // On their own: a statement is logged as it arrives, with all that was sent along with it.
+    let quiet = "SET log_statement = 'none'; SET log_min_duration_statement = -1;
+         SET log_min_duration_sample = -1; SET log_min_error_statement = 'panic'";
+    let password_is_set = async {
+        client.batch_execute(quiet).await?;
+        client
+            .batch_execute(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"))
+            .await
+    };
+    password_is_set
+        .await
+        .map_err(|error| Error::stage("the stage's password cannot be set").because(error))?;
+    let endpoint = Endpoint {
+        host: Host::Tcp("127.0.0.1".to_owned()),
+        port: server.port(),
+        user: SUPERUSER.to_owned(),
+        password: Some(Secret::new(password)),
+        database: database.to_owned(),
+    };
+    connect(&endpoint, "lockproof start")
+        .await?
+        .batch_execute("SELECT 1")
+        .await
+        .map_err(|error| Error::stage("the first query failed").because(error))?;
+    Ok(endpoint)
+}
+
+/// Copies a data folder; on a file system that can, without copying a block.
+async fn clone(from: &Path, to: &Path, account: &Account) -> Result<()> {
+    let arguments: &[&str] = if cfg!(target_os = "macos") {
+        &["-ac"]
+    } else {
+        &["-a", "--reflink=auto"]
+    };
+    let output = account
+        .command(Path::new("cp"))
+        .args(arguments)
+        .arg(from)
+        .arg(to)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| cannot("copy", from, error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = words.lines().collect();
+    Err(Error::stage(format!(
+        "cannot copy `{}` to `{}`",
+        from.display(),
+        to.display()
+    ))
+    .details(
+        lines[lines.len().saturating_sub(server::LOG_LINES)..]
+            .iter()
+            .copied(),
+    ))
+}
+
+/// The run's folder; the second and later stages of one run get a number.
+async fn run_folder(cache: &Path, run_id: &str, account: &Account) -> Result<Folder> {
+    let runs = cache.join("runs");
+    let mut number = 1;
+    loop {
+        let path = if number == 1 {
+            runs.join(run_id)
+        } else {
+            runs.join(format!("{run_id}.{number}"))
+        };
+        if let Some(folder) = Folder::create(cache, &path, account).await? {
+            return Ok(folder);
+        }
+        number += 1;
+    }
+}
+
+/// Makes the cache's folders and checks that the server's account gets to them.
+async fn open_cache(cache: &Path, account: &Account) -> Result<PathBuf> {
+    for folder in ["", "bases", "runs", "locks"].map(|name| cache.join(name)) {
+        if folder.is_dir() {
+            continue;
+        }
+        std::fs::create_dir_all(&folder)
+            // Whatever our umask: the server's account has to pass, and what is secret is further in.
+            .and_then(|()| {
+                std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+            })
+            .map_err(|error| {
+                cannot("create", &folder, error).help("choose another folder with `--cache`")
+            })?;
+    }
+    let cache = process::real(cache);
+    account
+        .must_enter(&cache.join("bases"), "cache folder")
+        .await?;
+    Ok(cache)
+}
+
+/// It becomes the name of folders.
+fn check_run_id(run_id: &str) -> Result<()> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !run_id.is_empty() && !run_id.starts_with('.') && run_id.bytes().all(fine) {
+        return Ok(());
+    }
+    Err(Error::defect(format!(
+        "`{run_id}` cannot be a run's identity"
+    )))
+}
+
+/// A server of ours on a copy of a base.
+///
+/// `stop` ends it. Dropping it without ends it too, at once and without a word.
+#[derive(Debug)]
+pub struct LocalStage {
+    endpoint: Endpoint,
+    // Before its folder: fields are dropped in this order.
+    server: Server,
+    folder: Folder,
+    tools: LocalTools,
+}
+
+impl LocalStage {
+    /// Client programs of the server's own version.
+    pub fn tools(&self) -> &LocalTools {
+        &self.tools
+    }
+
+    /// The server's process; None: it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
+    /// The superuser over the socket, for whoever must not have the password.
+    pub fn socket_endpoint(&self) -> Endpoint {
+        self.server.endpoint(&self.endpoint.database)
+    }
+
+    /// The folder of the run, with the data and the server's log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl RunningStage for LocalStage {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    async fn log_tail(&self) -> Vec<String> {
+        self.server.log_tail(server::LOG_LINES)
+    }
+
+    async fn stop(self) -> Result<()> {
+        let Self {
+            mut server, folder, ..
+        } = self;
+        let stopped = server.discard(STOP_WITHIN).await;
+        process::free_shared_memory(&folder.data()).await;
+        drop(server);
+        stopped.and(folder.remove())
+    }
+
+    fn keep(self) -> String {
+        let Self {
+            endpoint,
+            server,
+            folder,
+            ..
+        } = self;
+        let pid = server.pid().unwrap_or_default();
+        let text = format!(
+            "the stage keeps running (process {pid}, files in `{}`)\n\
+             connect:  psql 'host={} port={} user={SUPERUSER} dbname={}'\n\
+             end it:   lockproof clean",
+            folder.path().display(),
+            folder.sockets().display(),
+            server.port(),
+            endpoint.database.replace('\\', "\\\\").replace('\'', "\\'"),
+        );
+        server.leave();
+        folder.keep();
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_s_identity_is_a_safe_folder_name() {
+        assert!(check_run_id("20261101-120000-ab12.3").is_ok());
+        for bad in ["", "a/b", "..", ".hidden", "a b"] {
+            assert!(check_run_id(bad).is_err(), "{bad}");
+        }
+    }
+}
