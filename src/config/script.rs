@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::document::undefined_help;
+use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{Statement, TransactionControl, line_column, split};
@@ -122,9 +123,6 @@ pub fn sql_work(
     })
 }
 
-/// The names that each batch sets.
-pub const BATCH_VARIABLES: [&str; 2] = ["batch_size", "after"];
-
 /// The one statement of a batch, with `${batch_size}` and `${after}` left for the replay.
 ///
 /// # Errors
@@ -183,15 +181,6 @@ pub fn batch_template(
             .help("say which key to start after, such as `after = \"0\"`")),
         _ => Ok(statement.text.clone()),
     }
-}
-
-/// The names that a text uses as `${name}`.
-pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("${").filter_map(|(start, opening)| {
-        let rest = &text[start + opening.len()..];
-        let name = &rest[..rest.find('}')?];
-        vars::is_name(name).then_some(name)
-    })
 }
 
 /// Whether a batch walks along a key.

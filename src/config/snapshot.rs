@@ -1,17 +1,11 @@
-//! Which snapshot is meant, where it is, and which variables it declares.
+//! Which snapshot is meant and where it is.
 //!
-//! Reads of its `snapshot.toml` only the variables; the rest is the snapshot room's.
+//! What it says of itself is the snapshot room's.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use toml::Value;
-
-use super::document::{Document, KeyPath};
 use super::suggest::nearest;
-use super::units::{self, Unfit};
-use super::vars;
-use crate::Result;
+use super::units::Unfit;
 use crate::snapshot::manifest::FILE_NAME;
 
 /// The name that asks for an empty database.
@@ -86,41 +80,4 @@ fn names_in(snapshots: &Path) -> Vec<String> {
         .filter(|entry| entry.path().join(FILE_NAME).is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
-}
-
-/// The `[variables]` of a scenario or of a snapshot.
-///
-/// # Errors
-///
-/// For a name that cannot stand in `${…}` and for a value that is no scalar.
-pub fn variables(document: &Document<'_>) -> Result<BTreeMap<String, String>> {
-    let top = KeyPath::top("variables");
-    let table = match document.peek("variables") {
-        None => return Ok(BTreeMap::new()),
-        Some(Value::Table(table)) => table,
-        Some(other) => {
-            let message = format!("has to be a table, not {}", units::kind_of(&other));
-            return Err(document.error(&top, &message));
-        }
-    };
-    let mut variables = BTreeMap::new();
-    for (name, value) in table {
-        let at = top.key(&name);
-        if !vars::is_name(&name) {
-            return Err(document
-                .error(&at, "cannot stand in `${…}`")
-                .help("a name is a letter or `_`, then letters, digits and `_`"));
-        }
-        let Some(value) = units::scalar(&value) else {
-            let message = format!(
-                "has to be a string, an integer or a boolean, not {}",
-                units::kind_of(&value)
-            );
-            return Err(document
-                .error(&at, &message)
-                .help("write it in quotes, as the SQL has it"));
-        };
-        variables.insert(name, value);
-    }
-    Ok(variables)
 }
