@@ -212,3 +212,40 @@ fn outputs(run: &cli::Run) -> Result<Outputs> {
         _ => Ok(outputs),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_keeps_its_policy_but_for_what_is_typed() {
+        let mut judge = cli::Judge {
+            recording: PathBuf::from("-"),
+            budget: None,
+            strict: false,
+            allow_unproven: false,
+            json: None,
+        };
+        let mut recorded = Policy::default();
+        recorded.on_warning = OnWarning::Fail;
+        let judged =
+            |judge: &cli::Judge| judged_by(judge, &recorded).map_err(|error| error.story());
+        assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
+
+        judge.budget = Some("20ms".to_owned());
+        judge.allow_unproven = true;
+        let policy = judged(&judge).unwrap_or_else(|story| panic!("{story}"));
+        let budget = policy.budget_for(LockMode::AccessExclusiveLock, &[]);
+        assert_eq!(
+            budget.map(|budget| budget.limit),
+            Some(Duration::from_millis(20))
+        );
+        assert_eq!(policy.on_warning, OnWarning::Fail);
+        assert_eq!(policy.on_unproven, OnUnproven::Allow);
+
+        judge.budget = Some("20".to_owned());
+        assert!(judged(&judge).is_err_and(|story| story.starts_with("`--budget` has no unit")));
+    }
+}
