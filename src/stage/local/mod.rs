@@ -100,6 +100,8 @@ async fn start_in(
 ) -> Result<(Server, Endpoint)> {
     watch.phase("copying the restored data");
     clone(&base.data(), &folder.data(), &base.account).await?;
+    // Else the kernel writes it back during the run, and each commit of the migration waits for it.
+    base::sync(&base.installation, &base.account, &folder.data()).await?;
     watch.phase("starting the server");
     let mut settings = vec![
         ("timezone".to_owned(), "UTC".to_owned()),
