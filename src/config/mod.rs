@@ -228,8 +228,10 @@ mod tests {
             allow_unproven: false,
             json: None,
         };
-        let mut recorded = Policy::default();
-        recorded.on_warning = OnWarning::Fail;
+        let recorded = Policy {
+            on_warning: OnWarning::Fail,
+            ..Policy::default()
+        };
         let judged =
             |judge: &cli::Judge| judged_by(judge, &recorded).map_err(|error| error.story());
         assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
