@@ -61,12 +61,23 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Replay a migration on a snapshot and judge how long each step held its locks
+    ///
+    /// PATH is a scenario's folder, its scenario.toml, a folder of .sql files, or .sql files in the order
+    /// in which they are to run, each of them one step.
     Run(Box<Run>),
     /// Judge a stored recording again, without a database
+    ///
+    /// The same recording, the same report, wherever and whenever it is judged.
     Judge(Judge),
     /// Remove whatever an earlier run left behind: containers, volumes, servers
+    ///
+    /// Finds them by the label that every run puts on what it makes. Runs that are still going are left
+    /// alone.
     Clean(Clean),
     /// Say what is there to run on, and what to do about what is missing
+    ///
+    /// Looks at the container engine, its images, the server binaries of this machine, permissions and the
+    /// cache folder. Changes nothing.
     Doctor(Doctor),
     /// Print a completion script for a shell
     #[command(after_long_help = COMPLETIONS_HELP)]
@@ -75,10 +86,7 @@ pub enum Command {
     Man,
 }
 
-/// Replay a migration on a snapshot and judge how long each step held its locks
-///
-/// PATH is a scenario's folder, its scenario.toml, a folder of .sql files, or .sql files in the order
-/// in which they are to run, each of them one step.
+/// The arguments of `run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = RUN_HELP)]
 pub struct Run {
@@ -94,8 +102,8 @@ pub struct Run {
     ///
     /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
     /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
-    /// nothing is restored into it. Put the password into the URL's environment variable rather than
-    /// on the command line.
+    /// nothing is restored into it. A URL with a password belongs into the environment variable:
+    /// everybody on the machine can read a command line.
     #[arg(
         long,
         env = "LOCKPROOF_STAGE",
@@ -177,6 +185,7 @@ pub struct Run {
     #[arg(
         long,
         env = "LOCKPROOF_VAR",
+        hide_env_values = true,
         value_name = "NAME=VALUE",
         help_heading = "Scenario"
     )]
@@ -237,9 +246,7 @@ pub struct Run {
     pub literals: bool,
 }
 
-/// Judge a stored recording again, without a database
-///
-/// The same recording, the same report, wherever and whenever it is judged.
+/// The arguments of `judge`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = JUDGE_HELP)]
 pub struct Judge {
@@ -274,10 +281,7 @@ pub struct Judge {
     pub json: Option<PathBuf>,
 }
 
-/// Remove whatever an earlier run left behind: containers, volumes, servers
-///
-/// Finds them by the label that every run puts on what it makes. Runs that are still going are left
-/// alone.
+/// The arguments of `clean`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = CLEAN_HELP)]
 pub struct Clean {
@@ -289,10 +293,7 @@ pub struct Clean {
     pub cache: Option<PathBuf>,
 }
 
-/// Say what is there to run on, and what to do about what is missing
-///
-/// Looks at the container engine, its images, the server binaries of this machine, permissions and the
-/// cache folder. Changes nothing.
+/// The arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = DOCTOR_HELP)]
 pub struct Doctor {
@@ -301,7 +302,7 @@ pub struct Doctor {
     pub cache: Option<PathBuf>,
 }
 
-/// Print a completion script for a shell
+/// The arguments of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// The shell
@@ -347,7 +348,7 @@ Examples:
   # The gate of a pipeline: the report to a file, warnings fail as well
   lockproof run db/migrations --snapshot snapshots/shop --strict --json lockproof.json
 
-Settings come from the command line, then LOCKPROOF_… in the environment, then scenario.toml, then the
+What is typed wins over LOCKPROOF_… in the environment, that over scenario.toml, that over the
 defaults.
 
 Exit codes:

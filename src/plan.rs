@@ -44,7 +44,7 @@ pub struct Plan {
 pub struct ScenarioId {
     /// Its name.
     pub name: String,
-    /// SHA-256 over its description, its SQL and its variables, in hex.
+    /// SHA-256 over its name, steps, variables and budgets, in hex.
     pub digest: String,
 }
 
@@ -75,7 +75,8 @@ pub struct StagePlan {
     pub pg_bin: Option<PathBuf>,
     /// The PostgreSQL major asked for; None: the snapshot's, or whatever is at hand.
     pub pg_major: Option<u32>,
-    /// Server settings on top of the production-like defaults.
+    /// Server settings: the production-like defaults, with those that were asked for on top. Empty
+    /// for an external server.
     pub settings: BTreeMap<String, String>,
     /// Processors a container may use; None: all.
     pub cpus: Option<f64>,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::document::undefined_help;
+use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{Statement, TransactionControl, line_column, split};
@@ -122,9 +123,6 @@ pub fn sql_work(
     })
 }
 
-/// The names that each batch sets.
-pub const BATCH_VARIABLES: [&str; 2] = ["batch_size", "after"];
-
 /// The one statement of a batch, with `${batch_size}` and `${after}` left for the replay.
 ///
 /// # Errors
@@ -185,15 +183,6 @@ pub fn batch_template(
     }
 }
 
-/// The names that a text uses as `${name}`.
-pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("${").filter_map(|(start, opening)| {
-        let rest = &text[start + opening.len()..];
-        let name = &rest[..rest.find('}')?];
-        vars::is_name(name).then_some(name)
-    })
-}
-
 /// Whether a batch walks along a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyset {
@@ -227,7 +216,10 @@ fn put_in(origin: &Origin, text: &str, variables: &BTreeMap<String, String>) -> 
 
 fn statements(origin: &Origin, text: &str) -> Result<Vec<Statement>> {
     let statements = split(text).map_err(|problem| {
-        let error = Error::usage(format!("{}: {problem}", origin.shown));
+        let error = Error::usage(format!(
+            "{}, line {}, column {}: {}",
+            origin.shown, problem.line, problem.column, problem.kind
+        ));
         match problem.help() {
             Some(help) => error.help(help),
             None => error,
@@ -432,7 +424,7 @@ mod tests {
         );
         assert_eq!(
             story("SELECT '", None),
-            "`01.sql`: unterminated string `'` at line 1, column 8"
+            "`01.sql`, line 1, column 8: unterminated string `'`"
         );
         assert_eq!(
             story("SELECT 1;\nSELECT ${batch_size};", None),

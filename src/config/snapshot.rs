@@ -1,20 +1,13 @@
-//! Which snapshot is meant, where it is, and which variables it declares.
+//! Which snapshot is meant and where it is.
 //!
-//! Reads of its `snapshot.toml` only the variables; the rest is the snapshot room's.
+//! What it says of itself is the snapshot room's.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use toml::Value;
-
-use super::document::{Document, KeyPath};
 use super::suggest::nearest;
-use super::units::{self, Unfit};
-use super::{script, vars};
-use crate::Result;
+use super::units::Unfit;
+use crate::snapshot::manifest::FILE_NAME;
 
-/// The file that makes a folder a snapshot.
-pub const MANIFEST: &str = "snapshot.toml";
 /// The name that asks for an empty database.
 pub const EMPTY: &str = "empty";
 
@@ -36,7 +29,7 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
     for folder in searched {
         let snapshots = folder.join("snapshots");
         let folder = snapshots.join(typed);
-        if folder.join(MANIFEST).is_file() {
+        if folder.join(FILE_NAME).is_file() {
             return Ok(folder);
         }
         known.extend(names_in(&snapshots));
@@ -45,7 +38,7 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
     let help = match nearest(typed, known.iter().map(String::as_str)) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!(
-            "looked for `snapshots/{typed}/{MANIFEST}` in {}, in the folders above it and in the working directory; \
+            "looked for `snapshots/{typed}/{FILE_NAME}` in {}, in the folders above it and in the working directory; \
              a path has a `/` in it",
             searched.first().map_or_else(
                 || "the scenario's folder".to_owned(),
@@ -58,22 +51,22 @@ pub fn find(typed: &str, base: &Path, searched: &[PathBuf]) -> Result<PathBuf, U
 
 fn by_path(typed: &str, base: &Path) -> Result<PathBuf, Unfit> {
     let mut folder = base.join(typed);
-    if folder.file_name().is_some_and(|name| name == MANIFEST) {
+    if folder.file_name().is_some_and(|name| name == FILE_NAME) {
         folder.pop();
     }
-    if folder.join(MANIFEST).is_file() {
+    if folder.join(FILE_NAME).is_file() {
         return Ok(folder);
     }
     let shown = folder.display();
     Err(if folder.is_dir() {
         Unfit::new(
-            format!("names no snapshot: `{shown}` has no {MANIFEST}"),
-            format!("name the folder that holds a {MANIFEST}"),
+            format!("names no snapshot: `{shown}` has no {FILE_NAME}"),
+            format!("name the folder that holds a {FILE_NAME}"),
         )
     } else {
         Unfit::new(
             format!("names no snapshot: `{shown}` is no folder"),
-            format!("name the folder that holds a {MANIFEST}"),
+            format!("name the folder that holds a {FILE_NAME}"),
         )
     })
 }
@@ -84,55 +77,7 @@ fn names_in(snapshots: &Path) -> Vec<String> {
     };
     entries
         .flatten()
-        .filter(|entry| entry.path().join(MANIFEST).is_file())
+        .filter(|entry| entry.path().join(FILE_NAME).is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
-}
-
-/// The variables that the snapshot in this folder declares, with their own values.
-///
-/// # Errors
-///
-/// If its manifest cannot be read.
-pub fn declared(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let file = folder.join(MANIFEST);
-    let text = script::read(&file)?;
-    variables(&Document::parse(&file, &text)?)
-}
-
-/// The `[variables]` of a scenario or of a snapshot.
-///
-/// # Errors
-///
-/// For a name that cannot stand in `${…}` and for a value that is no scalar.
-pub fn variables(document: &Document<'_>) -> Result<BTreeMap<String, String>> {
-    let top = KeyPath::top("variables");
-    let table = match document.peek("variables") {
-        None => return Ok(BTreeMap::new()),
-        Some(Value::Table(table)) => table,
-        Some(other) => {
-            let message = format!("has to be a table, not {}", units::kind_of(&other));
-            return Err(document.error(&top, &message));
-        }
-    };
-    let mut variables = BTreeMap::new();
-    for (name, value) in table {
-        let at = top.key(&name);
-        if !vars::is_name(&name) {
-            return Err(document
-                .error(&at, "cannot stand in `${…}`")
-                .help("a name is a letter or `_`, then letters, digits and `_`"));
-        }
-        let Some(value) = units::scalar(&value) else {
-            let message = format!(
-                "has to be a string, an integer or a boolean, not {}",
-                units::kind_of(&value)
-            );
-            return Err(document
-                .error(&at, &message)
-                .help("write it in quotes, as the SQL has it"));
-        };
-        variables.insert(name, value);
-    }
-    Ok(variables)
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use tokio_postgres::config::Host as DriverHost;
 use toml::Value;
 
 use super::document::{Document, KeyPath};
@@ -14,7 +12,7 @@ use super::suggest::nearest;
 use super::units::{self, Unfit};
 use super::{Surroundings, option};
 use crate::plan::{Keep, StageChoice, StagePlan};
-use crate::stage::{Endpoint, Host, Secret};
+use crate::stage::external::parse;
 use crate::{Error, Result, cli};
 
 /// The oldest major that the lock rules hold for: `SET NOT NULL` by a proving CHECK came with it.
@@ -250,35 +248,8 @@ fn cpus(value: &Value) -> Result<f64, Unfit> {
 
 fn external(run: &cli::Run, url: &str) -> Result<StageChoice> {
     Ok(StageChoice::External {
-        endpoint: endpoint(url)?,
+        endpoint: parse(url)?,
         confirmation: run.confirm_external.clone(),
-    })
-}
-
-/// The endpoint that a URL names. Nothing of the URL is repeated: it may hold a password.
-fn endpoint(url: &str) -> Result<Endpoint> {
-    let bad = |message: &str| {
-        Error::usage(format!("the URL of `--stage` {message}"))
-            .help("write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `%40` for an `@` in the password")
-    };
-    let config = tokio_postgres::Config::from_str(url).map_err(|_| bad("cannot be read"))?;
-    let host = match config.get_hosts() {
-        [DriverHost::Tcp(host)] => Host::Tcp(host.clone()),
-        [DriverHost::Unix(folder)] => Host::Unix(folder.clone()),
-        [] => return Err(bad("has no host")),
-        _ => return Err(bad("has more than one host")),
-    };
-    let Some(user) = config.get_user() else {
-        return Err(bad("has no user"));
-    };
-    Ok(Endpoint {
-        host,
-        port: config.get_ports().first().copied().unwrap_or(5432),
-        user: user.to_owned(),
-        password: config
-            .get_password()
-            .map(|password| Secret::new(String::from_utf8_lossy(password))),
-        database: config.get_dbname().unwrap_or(user).to_owned(),
     })
 }
 
@@ -317,26 +288,5 @@ mod tests {
             Err("no folder to keep restored snapshots in: neither `XDG_CACHE_HOME` nor `HOME` is set\n  \
                  help: name one with `--cache DIR`".into())
         );
-    }
-
-    #[test]
-    fn a_url_is_taken_apart_and_never_repeated() {
-        let good = endpoint("postgres://app:s3cret@db.example:6432/shop");
-        assert_eq!(
-            good.map(|endpoint| endpoint.shown()).map_err(|e| e.story()),
-            Ok("postgres://app@db.example:6432/shop".into())
-        );
-        for bad in [
-            "postgres://app:s3cret@db.example:port/shop",
-            "postgres://app:s3cret@a,b/shop",
-            "postgres://:s3cret@a/shop",
-            "postgres://app:s3cret@/shop",
-        ] {
-            let story = endpoint(bad).map_err(|error| error.story()).err();
-            assert!(
-                story.is_some_and(|story| !story.contains("s3cret")),
-                "{bad}"
-            );
-        }
     }
 }

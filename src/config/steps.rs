@@ -10,7 +10,7 @@ use super::budgets;
 use super::discover::beside;
 use super::document::{Document, KeyPath};
 use super::scenario::StepText;
-use super::script::{self, BATCH_VARIABLES, Keyset, Origin, VariablesFrom};
+use super::script::{self, Keyset, Origin, VariablesFrom};
 use super::suggest::listed;
 use super::units::{self, Unfit};
 use crate::plan::{BatchWork, CommandWork, Policy, Retry, SqlWork, Step, StepKind, Work};
@@ -365,19 +365,4 @@ fn ever_times_out(step: &Step) -> bool {
                 .any(|statement| statement.kind.sets_lock_timeout()),
             _ => false,
         }
-}
-
-/// Refuses variables that a batch sets itself.
-///
-/// # Errors
-///
-/// If the name is one of them, worded to follow it.
-pub fn free_name(name: &str) -> Result<(), Unfit> {
-    if BATCH_VARIABLES.contains(&name) {
-        return Err(Unfit::new(
-            "is a name that every batch sets itself",
-            "choose another name for the variable",
-        ));
-    }
-    Ok(())
 }
