@@ -44,6 +44,13 @@ pub struct Base {
     pub(super) limits: Limits,
 }
 
+impl Base {
+    /// The name of its volume.
+    pub fn name(&self) -> &str {
+        &self.volume
+    }
+}
+
 pub(super) async fn prepare<F: Fill>(
     engine: &Engine,
     image: &str,

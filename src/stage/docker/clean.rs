@@ -144,6 +144,15 @@ pub(super) async fn remove_run(engine: &Engine, run_id: &str) -> Result<Vec<Stri
     Ok(removed)
 }
 
+pub(super) async fn remove_base_named(engine: &Engine, name: &str) -> Result<bool> {
+    for (found, labels) in volumes(engine).await? {
+        if found == name && role(&labels) == "base" {
+            return remove_base(engine, name, &labels, Sweep::Everything).await;
+        }
+    }
+    Ok(true)
+}
+
 /// All containers that match one filter.
 pub(super) async fn containers(
     engine: &Engine,

@@ -89,6 +89,11 @@ impl Docker {
         clean::clean(&self.engine, sweep).await
     }
 
+    /// Removes one base, by the name that `list_leftovers` and `Base::name` give. False: it is in use.
+    pub async fn remove_base(&self, name: &str) -> Result<bool> {
+        clean::remove_base_named(&self.engine, name).await
+    }
+
     /// Removes what one run made, once its futures are dropped: for a signal handler.
     pub async fn remove_run(&self, run_id: &str) -> Result<Vec<String>> {
         clean::remove_run(&self.engine, run_id).await
