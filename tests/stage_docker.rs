@@ -604,17 +604,20 @@ async fn an_image_without_entrypoint_gets_its_data_folder_from_us() {
 
 /// What the official entrypoint does, in short: a temporary server on the socket only runs the
 /// image's own scripts, then the real one starts.
-const ENTRYPOINT: &str = r#"#!/bin/sh
-set -eu
+const ENTRYPOINT: &str = r#"#!/usr/bin/env bash
+set -Eeo pipefail
 if [ "$(id -u)" = 0 ]; then
     mkdir -p "$PGDATA" && chown -R postgres "$PGDATA" && chmod 700 "$PGDATA"
-    exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups "$BASH_SOURCE" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --username="$POSTGRES_USER" ${POSTGRES_INITDB_ARGS:-}
+    [ -z "$POSTGRES_INITDB_WALDIR" ]
+    eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") '"$POSTGRES_INITDB_ARGS"
+    postgres -C password_encryption "${@:2}"
     echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >>"$PGDATA/pg_hba.conf"
-    temporary="$*"
-    pg_ctl -D "$PGDATA" -o "${temporary#postgres} -c listen_addresses= -p ${PGPORT:-5432}" -w start
+    set -- "${@:2}" -c listen_addresses='' -p "${PGPORT:-5432}"
+    pg_ctl -D "$PGDATA" -o "$(printf '%q ' "$@")" -w start
+    set -- postgres "${@:1:$#-4}"
     [ "$POSTGRES_DB" = postgres ] || createdb -U "$POSTGRES_USER" "$POSTGRES_DB"
     for script in /docker-entrypoint-initdb.d/*.sh; do . "$script"; done
     pg_ctl -D "$PGDATA" -m fast -w stop
@@ -639,12 +642,14 @@ async fn an_entrypoint_runs_its_own_scripts_before_the_filling() {
     let image = room.derive(&script, &["ENTRYPOINT [\"docker-entrypoint.sh\"]"]);
     // Fails unless both tables are there: the temporary server had only one of them for two seconds.
     let fill = Sql::new("CREATE TABLE seen AS SELECT 'early'::regclass e, 'late'::regclass l");
-    let base = room
-        .prepare_with(&image, &room.request(), &fill)
-        .await
-        .unwrap();
+    let mut request = room.request();
+    request
+        .settings
+        .insert("log_line_prefix".to_owned(), "%m 'a' \"b\" ".to_owned());
+    let base = room.prepare_with(&image, &request, &fill).await.unwrap();
     let stage = room.start(&base).await;
     let client = connect(stage.endpoint()).await;
+    assert_eq!(word(&client, "SHOW log_line_prefix").await, "%m 'a' \"b\" ");
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname = 'from_image'";
     assert_eq!(number(&client, roles).await, 1);
     stage.stop().await.unwrap();

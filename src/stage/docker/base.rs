@@ -166,6 +166,8 @@ fn filling(engine: &Engine, base: &Base, key: &str, lock: &Lock) -> Spec {
         ("POSTGRES_DB", base.request.database.as_str()),
         // Nobody comes in by it: the server gets our own pg_hba.conf, and a password when it is up.
         ("POSTGRES_HOST_AUTH_METHOD", "trust"),
+        // A log folder beside the volume would be missing from every clone.
+        ("POSTGRES_INITDB_WALDIR", ""),
     ];
     if !image.own_initdb_args {
         environment.push(("POSTGRES_INITDB_ARGS", "--encoding=UTF8"));
