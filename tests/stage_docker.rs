@@ -800,3 +800,65 @@ async fn an_engine_behind_tcp_does_the_same() {
     assert_eq!(number(&client, "SELECT count(*) FROM t").await, 1000);
     stage.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_with_caches_of_their_own_make_one_base() {
+    let Some(room) = Room::open("caches").await else {
+        return;
+    };
+    let fill = Sql::new("SELECT pg_sleep(1)");
+    let notes = Notes::default();
+    let limits = Limits::default();
+    let request = room.request();
+    let cache = tempfile::tempdir().unwrap();
+    let mut elsewhere = room.request();
+    elsewhere.cache = cache.path().to_owned();
+    let one = room
+        .docker
+        .prepare(&room.image, &request, &limits, &fill, &notes);
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        room.docker
+            .prepare(&room.image, &elsewhere, &limits, &fill, &notes)
+            .await
+    };
+    let (one, other) = tokio::join!(one, other);
+    assert!(!one.unwrap().reused);
+    assert!(other.unwrap().reused);
+    assert_eq!(fill.calls.load(Ordering::SeqCst), 1);
+    let notes = notes.0.into_inner().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("on this engine makes the same base"));
+}
+
+/// Removes the bases of everybody on the engine: only where it is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_of_everything_spares_only_what_is_at_work() {
+    if std::env::var("LOCKPROOF_TEST_SWEEP").is_err() {
+        println!("SKIPPED: sweep: LOCKPROOF_TEST_SWEEP is not set");
+        return;
+    }
+    let Some(room) = Room::open("sweep").await else {
+        return;
+    };
+    let base = room.prepare(&Sql::new(ROWS)).await.unwrap();
+    let kept = room.start(&base).await;
+    let live = room.start(&base).await;
+    let kept_name = kept.name().to_owned();
+    kept.keep();
+    let removed = room.docker.clean(Sweep::Everything).await.unwrap();
+    assert!(
+        removed.contains(&format!("container {kept_name}")),
+        "{removed:?}"
+    );
+    connect(live.endpoint()).await;
+    // In use by the live one.
+    assert_eq!(room.mine().await.len(), 2);
+    live.stop().await.unwrap();
+    let removed = room.docker.clean(Sweep::Everything).await.unwrap();
+    assert!(
+        removed.contains(&format!("volume {}", base.name())),
+        "{removed:?}"
+    );
+    assert!(room.mine().await.is_empty());
+}
