@@ -20,6 +20,14 @@ use lockproof::stage::{Endpoint, Fill, Request, RunningStage, ToolInput, Tools, 
 use lockproof::{Error, Result};
 use tokio_postgres::{Client, NoTls};
 
+/// Past the harness, which shows nothing of a test that passes.
+fn skipped(why: &str) {
+    use std::io::Write;
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst) + 1;
+    writeln!(std::io::stderr(), "SKIPPED: {why} ({count} skipped so far)").unwrap();
+}
+
 /// One test's run: its cache, its labels, and the removal of whatever it leaves.
 struct Room {
     docker: Docker,
@@ -50,7 +58,7 @@ impl Room {
             std::env::var("CI").as_deref() != Ok("true"),
             "{test}: {missing}"
         );
-        println!("SKIPPED: {test}: {missing}");
+        skipped(&format!("{test}: {missing}"));
         None
     }
 
@@ -764,7 +772,7 @@ async fn an_engine_behind_tcp_does_the_same() {
     let engine = room.docker.describe().await.unwrap();
     println!("ENGINE {engine:?}");
     let Some(socket) = engine.host.strip_prefix("unix://").map(str::to_owned) else {
-        println!("SKIPPED: tcp: the engine is behind tcp anyway");
+        skipped("tcp: the engine is behind tcp anyway");
         return;
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -835,7 +843,7 @@ async fn two_with_caches_of_their_own_make_one_base() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_of_everything_spares_only_what_is_at_work() {
     if std::env::var("LOCKPROOF_TEST_SWEEP").is_err() {
-        println!("SKIPPED: sweep: LOCKPROOF_TEST_SWEEP is not set");
+        skipped("sweep: LOCKPROOF_TEST_SWEEP is not set");
         return;
     }
     let Some(room) = Room::open("sweep").await else {
