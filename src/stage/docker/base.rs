@@ -3,6 +3,7 @@
 //! Whether it is complete is told by a file inside, written last: labels cannot change later. Who
 //! makes one holds its lock; whoever comes second waits and finds it made.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::VolumeCreateRequest;
@@ -44,6 +45,13 @@ pub struct Base {
     pub(super) limits: Limits,
 }
 
+impl Base {
+    /// The name of its volume.
+    pub fn name(&self) -> &str {
+        &self.volume
+    }
+}
+
 pub(super) async fn prepare<F: Fill>(
     engine: &Engine,
     image: &str,
@@ -52,9 +60,7 @@ pub(super) async fn prepare<F: Fill>(
     fill: &F,
     watch: &dyn Watch,
 ) -> Result<Base> {
-    let image = image::find(engine, image)
-        .await?
-        .ok_or_else(|| image::unavailable(image, "nothing tried to pull it"))?;
+    let image = image::ensure(engine, image, watch).await?;
     if let Some(major) = request.server_major
         && major != image.postgres_major
     {
@@ -74,20 +80,61 @@ pub(super) async fn prepare<F: Fill>(
         request: request.clone(),
         limits: limits.clone(),
     };
-    if exists(engine, &base.volume).await? {
-        if is_complete(engine, &base.volume, &base.image.id).await? {
+    let mut waited = false;
+    while let Some(labels) = labels(engine, &base.volume).await? {
+        let probe = lock.labels("probe", &request.run_id);
+        if is_complete(engine, &base.volume, &base.image.id, probe).await? {
             return Ok(base);
         }
+        // Our lock keeps off only those with the same cache folder.
+        if let Some(builder) = foreign_builder(engine, &base.volume, &labels, &lock).await? {
+            if !waited {
+                watch.note(&format!(
+                    "another lockproof on this engine makes the same base (`{builder}`): waiting for it"
+                ));
+                waited = true;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        }
         watch.note("an earlier run was interrupted while it made this base: making it anew");
-        discard(engine, &base.volume, Builders::All).await?;
+        if !discard(engine, &base.volume, Some(&lock)).await? {
+            return Err(Error::stage(format!(
+                "the unfinished base `{}` is used by a container that is not lockproof's",
+                base.volume
+            ))
+            .help("find it with `docker ps -a --filter volume=…` and remove it"));
+        }
     }
     base.reused = false;
     let made = make(engine, &base, &key, &lock, fill, watch).await;
     if made.is_err() {
         // The first error is the one to tell; what this leaves, `clean` removes.
-        discard(engine, &base.volume, Builders::All).await.ok();
+        discard(engine, &base.volume, Some(&lock)).await.ok();
     }
     made.map(|()| base)
+}
+
+/// Who is at work on an unfinished base, under a lock other than ours.
+async fn foreign_builder(
+    engine: &Engine,
+    volume: &str,
+    labels: &HashMap<String, String>,
+    lock: &Lock,
+) -> Result<Option<String>> {
+    for found in clean::containers(engine, "volume", volume).await? {
+        let at_work = match owner::owner(&found.labels) {
+            Owner::Alive => !lock.is_of(&found.labels),
+            Owner::Elsewhere => found.is_running && !found.is_old(),
+            Owner::Gone | Owner::Kept => false,
+        };
+        if at_work && found.is_builder() {
+            return Ok(Some(found.name));
+        }
+    }
+    // Its first container is still to come.
+    let begun = owner::owner(labels) == Owner::Alive && !lock.is_of(labels);
+    Ok(begun.then(|| volume.to_owned()))
 }
 
 /// What is in a base, in 24 hex digits.
@@ -159,6 +206,8 @@ fn filling(engine: &Engine, base: &Base, key: &str, lock: &Lock) -> Spec {
         ("POSTGRES_DB", base.request.database.as_str()),
         // Nobody comes in by it: the server gets our own pg_hba.conf, and a password when it is up.
         ("POSTGRES_HOST_AUTH_METHOD", "trust"),
+        // A log folder beside the volume would be missing from every clone.
+        ("POSTGRES_INITDB_WALDIR", ""),
     ];
     if !image.own_initdb_args {
         environment.push(("POSTGRES_INITDB_ARGS", "--encoding=UTF8"));
@@ -276,20 +325,25 @@ async fn create_database(server: &Endpoint, database: &str) -> Result<()> {
     })
 }
 
-pub(super) async fn exists(engine: &Engine, volume: &str) -> Result<bool> {
+/// The labels of a volume; None: there is no such volume.
+pub(super) async fn labels(
+    engine: &Engine,
+    volume: &str,
+) -> Result<Option<HashMap<String, String>>> {
     match engine.api.inspect_volume(volume).await {
-        Ok(_) => Ok(true),
-        Err(error) if is_absent(&error) => Ok(false),
+        Ok(found) => Ok(Some(found.labels)),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed("look for the base's volume", error)),
     }
 }
 
 /// Looks through a container that never starts: 40 ms, where one that runs takes 300.
-pub(super) async fn is_complete(engine: &Engine, volume: &str, image_id: &str) -> Result<bool> {
-    let labels = std::collections::HashMap::from([
-        (owner::ROLE.to_owned(), "probe".to_owned()),
-        (IMAGE.to_owned(), image_id.to_owned()),
-    ]);
+pub(super) async fn is_complete(
+    engine: &Engine,
+    volume: &str,
+    image_id: &str,
+    labels: HashMap<String, String>,
+) -> Result<bool> {
     let spec = Spec::script(image_id, image_id, "", Vec::new())
         .labels(labels.clone())
         .volume(Some(volume), MOUNT, Access::ReadOnly, labels);
@@ -299,26 +353,21 @@ pub(super) async fn is_complete(engine: &Engine, volume: &str, image_id: &str) -
     complete
 }
 
-/// Which containers on a base's volume may be removed with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Builders {
-    /// We hold the base's lock, so that whoever used it on this machine is gone.
-    All,
-    /// None that is at work.
-    Abandoned,
-}
-
-/// Removes a base and what still builds it. False: something at work uses it.
-pub(super) async fn discard(engine: &Engine, volume: &str, builders: Builders) -> Result<bool> {
-    for container in clean::containers(engine, "volume", volume).await? {
-        let removable = match owner::owner(&container.labels) {
-            Owner::Elsewhere => container.is_probe(),
-            Owner::Alive => builders == Builders::All && container.is_builder(),
+/// Removes a base and what is left of its building. False: something at work uses it.
+///
+/// With the base's own lock in hand, whoever used it under that lock is gone.
+pub(super) async fn discard(engine: &Engine, volume: &str, lock: Option<&Lock>) -> Result<bool> {
+    for found in clean::containers(engine, "volume", volume).await? {
+        let removable = match owner::owner(&found.labels) {
             Owner::Gone => true,
+            Owner::Alive => {
+                found.is_builder() && lock.is_some_and(|lock| lock.is_of(&found.labels))
+            }
+            Owner::Elsewhere => found.is_builder() && (found.is_old() || !found.is_running),
             Owner::Kept => false,
         };
         if removable {
-            container::remove(engine, &container.id).await?;
+            container::remove(engine, &found.id).await?;
         }
     }
     match engine
@@ -328,11 +377,7 @@ pub(super) async fn discard(engine: &Engine, volume: &str, builders: Builders) -
     {
         Ok(()) => Ok(true),
         Err(error) if is_absent(&error) => Ok(true),
-        Err(error) if is_conflict(&error) && builders == Builders::Abandoned => Ok(false),
-        Err(error) if is_conflict(&error) => Err(Error::stage(format!(
-            "the unfinished base `{volume}` is used by a container of somebody else"
-        ))
-        .help("wait for the other lockproof on this engine, or remove what `docker ps -a` shows")),
+        Err(error) if is_conflict(&error) => Ok(false),
         Err(error) => Err(failed(&format!("remove the volume `{volume}`"), error)),
     }
 }

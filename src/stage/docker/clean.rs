@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
 
-use super::base::{self, Builders};
+use super::base;
 use super::container;
 use super::engine::{Engine, failed, is_absent, is_conflict};
 use super::owner::{self, IMAGE, Lock, Owner, ROLE, RUN};
@@ -53,16 +54,18 @@ pub(super) struct Labelled {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) labels: HashMap<String, String>,
+    pub(super) is_running: bool,
     created: i64,
 }
 
 impl Labelled {
-    pub(super) fn is_builder(&self) -> bool {
-        matches!(role(&self.labels), "build" | "probe")
+    /// Too old to be at work.
+    pub(super) fn is_old(&self) -> bool {
+        jiff::Timestamp::now().as_second() - self.created > LONG_AGO
     }
 
-    pub(super) fn is_probe(&self) -> bool {
-        role(&self.labels) == "probe"
+    pub(super) fn is_builder(&self) -> bool {
+        matches!(role(&self.labels), "build" | "probe")
     }
 }
 
@@ -87,13 +90,11 @@ pub(super) async fn list(engine: &Engine) -> Result<Vec<Leftover>> {
 pub(super) async fn clean(engine: &Engine, sweep: Sweep) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for found in containers(engine, "label", ROLE).await? {
-        let old = jiff::Timestamp::now().as_second() - found.created > LONG_AGO;
         let removable = match owner::owner(&found.labels) {
             Owner::Gone => true,
             Owner::Alive => false,
             Owner::Kept => sweep == Sweep::Everything,
-            // A probe lives for milliseconds and holds nothing.
-            Owner::Elsewhere => old && (sweep == Sweep::Everything || found.is_probe()),
+            Owner::Elsewhere => found.is_old() && sweep == Sweep::Everything,
         };
         if removable {
             container::remove(engine, &found.id).await?;
@@ -144,6 +145,15 @@ pub(super) async fn remove_run(engine: &Engine, run_id: &str) -> Result<Vec<Stri
     Ok(removed)
 }
 
+pub(super) async fn remove_base_named(engine: &Engine, name: &str) -> Result<bool> {
+    for (found, labels) in volumes(engine).await? {
+        if found == name && role(&labels) == "base" {
+            return remove_base(engine, name, &labels, Sweep::Everything).await;
+        }
+    }
+    Ok(true)
+}
+
 /// All containers that match one filter.
 pub(super) async fn containers(
     engine: &Engine,
@@ -170,6 +180,7 @@ pub(super) async fn containers(
                     .map_or(id.as_str(), |name| name.trim_start_matches('/'))
                     .to_owned(),
                 labels: container.labels.unwrap_or_default(),
+                is_running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
                 created: container.created.unwrap_or_default(),
                 id,
             })
@@ -221,7 +232,7 @@ async fn remove_base(
         // Without its image no run will ask for it again.
         let image = labels.get(IMAGE).map_or("", String::as_str);
         let usable = match engine.api.inspect_image(image).await {
-            Ok(_) => base::is_complete(engine, name, image).await?,
+            Ok(_) => base::is_complete(engine, name, image, owner::labels("probe", "")).await?,
             Err(error) if is_absent(&error) => false,
             Err(error) => return Err(failed("look for the base's image", error)),
         };
@@ -229,9 +240,7 @@ async fn remove_base(
             return Ok(false);
         }
     }
-    let removed = base::discard(engine, name, Builders::Abandoned).await;
-    drop(lock);
-    removed
+    base::discard(engine, name, lock.as_ref()).await
 }
 
 async fn remove_volume(engine: &Engine, name: &str) -> Result<bool> {

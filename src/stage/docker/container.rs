@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::{
-    ContainerCreateBody, ContainerState, HostConfig, Mount, MountType, MountVolumeOptions,
-    PortBinding,
+    ContainerCreateBody, ContainerState, HealthConfig, HostConfig, Mount, MountType,
+    MountVolumeOptions, PortBinding,
 };
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
@@ -69,6 +69,11 @@ impl Spec {
                 // What an image may say otherwise, and we rely on.
                 env: Some(vec!["PGPORT=5432".to_owned()]),
                 stop_signal: Some("SIGINT".to_owned()),
+                // An image's own check would ask its questions in the middle of a measurement.
+                healthcheck: Some(HealthConfig {
+                    test: Some(vec!["NONE".to_owned()]),
+                    ..HealthConfig::default()
+                }),
                 host_config: Some(HostConfig {
                     mounts: Some(Vec::new()),
                     ..HostConfig::default()

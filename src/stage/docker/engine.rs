@@ -166,6 +166,14 @@ pub(super) fn reason(error: &EngineError) -> String {
     match error {
         EngineError::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         EngineError::DockerStreamError { error } => error.trim().to_owned(),
+        // Three layers that only say that something is below them.
+        EngineError::HyperLegacyError { err } => {
+            let mut deepest: &dyn std::error::Error = err;
+            while let Some(below) = deepest.source() {
+                deepest = below;
+            }
+            lowercase(deepest.to_string())
+        }
         _ => {
             let mut text = lowercase(error.to_string());
             let mut cause = std::error::Error::source(error);
@@ -267,6 +275,14 @@ mod tests {
             "{story}"
         );
         assert!(story.contains("help: start Docker or Podman"), "{story}");
+        let error = Engine::connect_to("tcp://127.0.0.1:9").await.err();
+        let story = error.map(|error| error.story()).unwrap_or_default();
+        assert!(
+            story.starts_with(
+                "no container engine answers at `tcp://127.0.0.1:9`: connection refused"
+            ),
+            "{story}"
+        );
         let error = Engine::connect_to("ssh://there").await.err();
         let story = error.map(|error| error.story()).unwrap_or_default();
         assert!(story.contains("forward the engine's socket"), "{story}");

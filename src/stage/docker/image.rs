@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 
 use super::container::{self, Spec};
 use super::engine::{Engine, failed, is_absent, reason};
-use super::owner::Lock;
+use super::owner;
 use crate::stage::Watch;
 use crate::{Error, Result};
 
@@ -117,17 +117,9 @@ pub(super) fn without_server(image: &str) -> Error {
 
 /// Asks the server binary itself, in a container of a moment.
 async fn probe(engine: &Engine, image: &str, id: &str) -> Result<u32> {
-    let folder = tempfile::tempdir()
-        .map_err(|error| Error::stage("cannot make a temporary folder").because(error))?;
-    let path = folder.path().join("probe.lock");
-    let Some(lock) = Lock::try_acquire(&path)? else {
-        return Err(Error::defect("a new lock file is locked"));
-    };
     let spec = Spec::script(image, id, include_str!("scripts/probe.sh"), Vec::new())
-        .labels(lock.labels("probe", "probe"));
-    let output = container::run_to_end(engine, spec).await;
-    lock.discard();
-    let lines = output?;
+        .labels(owner::labels("probe", ""));
+    let lines = container::run_to_end(engine, spec).await?;
     lines
         .iter()
         .find_map(|line| major_of(line.split("(PostgreSQL)").nth(1)?))

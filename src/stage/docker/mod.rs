@@ -62,7 +62,7 @@ impl Docker {
         image::ensure(&self.engine, image, watch).await
     }
 
-    /// A restored base: the cached one, or a new one filled by `fill`. Pulls nothing.
+    /// A restored base: the cached one, or a new one filled by `fill`. Pulls the image if need be.
     pub async fn prepare<F: Fill>(
         &self,
         image: &str,
@@ -89,7 +89,13 @@ impl Docker {
         clean::clean(&self.engine, sweep).await
     }
 
-    /// Removes what one run made, once its futures are dropped: for a signal handler.
+    /// Removes one base, by the name that `list_leftovers` and `Base::name` give. False: it is in use.
+    pub async fn remove_base(&self, name: &str) -> Result<bool> {
+        clean::remove_base_named(&self.engine, name).await
+    }
+
+    /// Removes what one run made, once its futures are dropped: for the way out after a signal.
+    /// What the engine was still making at that moment is left to `clean`.
     pub async fn remove_run(&self, run_id: &str) -> Result<Vec<String>> {
         clean::remove_run(&self.engine, run_id).await
     }

@@ -97,19 +97,30 @@ impl Lock {
 
     /// The labels that say who owns what is made under this lock.
     pub(super) fn labels(&self, role: &str, run: &str) -> HashMap<String, String> {
-        let pid = std::process::id();
-        let mut labels = HashMap::from([
-            (ROLE.to_owned(), role.to_owned()),
-            (RUN.to_owned(), run.to_owned()),
-            (HOST.to_owned(), host_name()),
-            (PID.to_owned(), pid.to_string()),
-            (LOCK.to_owned(), self.path.display().to_string()),
-        ]);
-        if let Some(started) = started(pid) {
-            labels.insert(STARTED.to_owned(), started.to_string());
-        }
+        let mut labels = labels(role, run);
+        labels.insert(LOCK.to_owned(), self.path.display().to_string());
         labels
     }
+
+    /// Whether this is the lock that these labels name.
+    pub(super) fn is_of(&self, labels: &HashMap<String, String>) -> bool {
+        lock_path(labels).is_some_and(|path| path == self.path)
+    }
+}
+
+/// The labels of what this process makes without a lock, for a moment.
+pub(super) fn labels(role: &str, run: &str) -> HashMap<String, String> {
+    let pid = std::process::id();
+    let mut labels = HashMap::from([
+        (ROLE.to_owned(), role.to_owned()),
+        (RUN.to_owned(), run.to_owned()),
+        (HOST.to_owned(), host_name()),
+        (PID.to_owned(), pid.to_string()),
+    ]);
+    if let Some(started) = started(pid) {
+        labels.insert(STARTED.to_owned(), started.to_string());
+    }
+    labels
 }
 
 /// The lock file that these labels name, when it is on this machine.

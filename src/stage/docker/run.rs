@@ -25,7 +25,7 @@ pub struct DockerStage {
 
 pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Result<DockerStage> {
     // The engine would silently make an empty volume of that name.
-    if !base::exists(engine, &base.volume).await? {
+    if base::labels(engine, &base.volume).await?.is_none() {
         return Err(Error::stage(format!(
             "the base `{}` was removed in the meantime",
             base.volume

@@ -4,7 +4,8 @@ if [ ! -s /lockproof/base/data/PG_VERSION ]; then
     echo 'lockproof: the base holds no data folder' >&2
     exit 79
 fi
-# Shares blocks where the file system can (btrfs, xfs); an old busybox does not know the option.
+# A volume is the host's own file system (seen: ext4 here, fuse below /), so that the first write to
+# a page costs no copy-up of the image's storage driver. Shares blocks where the file system can (btrfs, xfs); an old busybox does not know the option.
 if cp --help 2>&1 | grep -q reflink; then
     cp -a --reflink=auto /lockproof/base/data /lockproof/run/
 else
