@@ -3,6 +3,7 @@
 //!
 //! LOCKPROOF_TEST_IMAGE names another image than `lockproof/postgres:17`.
 
+#![allow(clippy::disallowed_methods, reason = "a test may read a clock")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 // `eprintln` would be swallowed by the harness; what is written out is not.
 #![allow(clippy::explicit_write)]

@@ -47,10 +47,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .map(Pid::from_raw);
-    let output = [
-        child.stdout.take().map(|pipe| tail(pipe)),
-        child.stderr.take().map(|pipe| tail(pipe)),
-    ];
+    let output = [child.stdout.take().map(tail), child.stderr.take().map(tail)];
     let ended = wait(scene, step, &mut child).await;
     // Whether it ended by itself or not, its children must not outlive it.
     end_group(group, &mut child, !matches!(ended, Ended::Exited(_))).await;

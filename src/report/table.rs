@@ -157,7 +157,7 @@ fn paragraph(finding: &Finding, palette: Palette) -> String {
     let mut lines = finding.message.lines();
     let first = format!("{}: {}", finding.step, lines.next().unwrap_or(""));
     let mut text = format!("{} ", tinted(label, tint, palette));
-    text.push_str(&fill(&first, "  ").trim_start().to_owned());
+    text.push_str(fill(&first, "  ").trim_start());
     for line in lines {
         text.push_str(&format!("\n  {line}"));
     }

@@ -10,7 +10,7 @@ use crate::{Result, snapshot};
 #[derive(Debug)]
 pub enum Source {
     /// A described snapshot.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// An empty database.
     Empty,
     /// Whatever the external server holds.
@@ -22,7 +22,7 @@ impl Source {
     pub fn load(choice: &SnapshotChoice) -> Result<Self> {
         Ok(match choice {
             SnapshotChoice::Folder { folder, variables } => {
-                Self::Snapshot(Snapshot::load(folder, variables)?)
+                Self::Snapshot(Box::new(Snapshot::load(folder, variables)?))
             }
             SnapshotChoice::Empty => Self::Empty,
             SnapshotChoice::AsFound => Self::AsFound,

@@ -61,7 +61,7 @@ pub(super) struct Labelled {
 impl Labelled {
     /// Too old to be at work.
     pub(super) fn is_old(&self) -> bool {
-        jiff::Timestamp::now().as_second() - self.created > LONG_AGO
+        crate::clock::wall().as_second() - self.created > LONG_AGO
     }
 
     pub(super) fn is_builder(&self) -> bool {

@@ -4,6 +4,8 @@
 //! and judges nothing. No bollard type leaves this folder. Everything made carries labels from its
 //! first moment, so that `clean` finds it whenever a process or a future ended too early.
 
+#![expect(clippy::disallowed_types, reason = "bollard's own API is of hash maps")]
+
 mod base;
 mod clean;
 mod container;

@@ -1,6 +1,8 @@
 //! A run's server on a fresh clone of its base.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::base::{self, Base};
 use super::container::{self, Access, Container, Spec};
