@@ -77,6 +77,13 @@ impl Error {
         self
     }
 
+    /// Adds the way out unless there is one already.
+    #[must_use]
+    pub fn or_help(mut self, help: impl Into<String>) -> Self {
+        self.0.help.get_or_insert_with(|| help.into());
+        self
+    }
+
     /// Adds lines shown below the message as they are, such as a server's last log lines.
     #[must_use]
     pub fn details<I>(mut self, lines: I) -> Self
@@ -121,8 +128,9 @@ impl Error {
             .map(|source| source as &dyn StdError);
         while let Some(error) = cause {
             let text = error.to_string();
-            // tokio-postgres and others repeat their source's words: say each once.
-            if !story.ends_with(&text) {
+            // tokio-postgres and others repeat their source's words: say each once. "db error" is
+            // only the heading of what the server said, which comes next.
+            if !story.ends_with(&text) && text != "db error" {
                 story.push_str(": ");
                 story.push_str(&text);
             }

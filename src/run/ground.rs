@@ -34,7 +34,14 @@ pub async fn prepare(
             confirmation,
         } = &plan.stage.choice
         {
-            let door = Session::open(endpoint, names::OBSERVER).await?;
+            let door = Session::open(endpoint, names::OBSERVER)
+                .await
+                .map_err(|error| {
+                    error.or_help(
+                        "see whether the server runs there and lets this role in: `psql` with the \
+                         same URL tells",
+                    )
+                })?;
             let suspicions = external::examine(&door.client, endpoint).await?;
             external::refuse(&suspicions, &endpoint.database, confirmation.as_deref())?;
         }

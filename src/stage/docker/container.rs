@@ -432,6 +432,8 @@ fn advice(image: &str, state: &ContainerState, log: &[String]) -> Option<String>
         )
     } else if says("exec format error") {
         format!("`{image}` is for another processor: pull it for this one")
+    } else if state.exit_code == Some(137) {
+        "if nobody ended it, `dmesg` tells whether memory ran out; then run again".to_owned()
     } else if state.exit_code == Some(79) {
         "`lockproof clean --all` removes the damaged base, the next run makes it anew".to_owned()
     } else {

@@ -46,7 +46,7 @@ pub(super) fn explain(error: Error, folder: &Path, log: &[String]) -> Error {
     );
     let details: Vec<String> = error.story().lines().map(str::to_owned).collect();
     Error::stage(format!(
-        "the disk of `{}` is full: {free} bytes are free",
+        "the disk of `{}` is full (after the failure {free} bytes are free)",
         folder.display()
     ))
     .details(details)

@@ -275,10 +275,14 @@ impl LocalStage {
             Some(status) => self
                 .server
                 .lost(&format!("the server was lost: {}", server::ended(status)))
-                .because(noticed),
+                .because(noticed)
+                .help("if nobody ended it, `dmesg` tells whether memory ran out; then run again"),
             None => noticed.details(self.server.log_tail(server::LOG_LINES)),
         };
-        disk::explain(error, self.folder.path(), &log)
+        // The run's own folder is about to go: `<cache>/runs/<id>`.
+        let folder = self.folder.path();
+        let cache = folder.ancestors().nth(2).unwrap_or(folder);
+        disk::explain(error, cache, &log)
     }
 
     /// The server's process; None: it has ended.
