@@ -242,11 +242,15 @@ async fn a_failed_restore_leaves_nothing_and_can_be_tried_again() {
     // A future that is dropped half-way, as by Ctrl-C.
     let slow = Sql::new("SELECT pg_sleep(60)");
     let prepare = local.prepare(&request, &slow, &Unwatched);
-    assert!(
-        tokio::time::timeout(Duration::from_secs(4), prepare)
-            .await
-            .is_err()
-    );
+    let begun = async {
+        while slow.times() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = prepare => panic!("it does not end by itself: {ended:?}"),
+        () = begun => {}
+    }
     assert_eq!(slow.times(), 1);
     assert!(names(&folder.path().join("bases")).is_empty());
 

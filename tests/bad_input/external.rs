@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use std::time::Duration;
+
 use crate::support::server::Server;
-use crate::support::{Ran, Room, finish, has_server};
+use crate::support::{Ran, Room, finish, has_server, within};
 
 const STEP: &str = "[[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD b int\"\n";
 
@@ -47,7 +49,7 @@ fn one_that_may_be_production_or_may_not_be_written() {
     // Somebody at work, on a server that is marked.
     server.psql("ALTER DATABASE app SET lockproof.staging = 'on'");
     let mut busy = server.busy("SELECT pg_sleep(600)");
-    let seen = crate::support::within(std::time::Duration::from_secs(10), || {
+    let seen = within(Duration::from_secs(10), || {
         server.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'") == "2"
             || server.psql("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'") == "1"
     });
@@ -76,10 +78,48 @@ fn one_that_may_be_production_or_may_not_be_written() {
     assert_eq!(server.app(untouched), "0");
 
     // One that is not there at all, and one without the database.
-    run(&room, &url.replace("/app", "/nowhere"), &[])
-        .expect(3, &["/nowhere", "database \"nowhere\" does not exist"]);
+    run(&room, &url.replace("/app", "/nowhere"), &[]).expect(
+        3,
+        &["/nowhere", "database \"nowhere\" does not exist", "help:"],
+    );
     drop(server);
-    run(&room, &url, &[]).expect(3, &["cannot connect to", "/app", "Connection refused"]);
+    run(&room, &url, &[]).expect(
+        3,
+        &["cannot connect to", "/app", "Connection refused", "help:"],
+    );
+    room.assert_clean();
+}
+
+#[test]
+fn one_whose_run_is_interrupted() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    let server = Server::start();
+    server.psql("CREATE DATABASE app");
+    server.psql("ALTER DATABASE app SET lockproof.staging = 'on'");
+    let scenario = room.file(
+        "scenario/scenario.toml",
+        "[[steps]]\nname = \"long\"\nsql = \"SELECT pg_sleep(600)\"\n",
+    );
+    let mut command = room.command(&["run", "-v"]);
+    command
+        .arg(scenario)
+        .env("LOCKPROOF_STAGE", server.url("postgres"));
+    let mut run = room.start(command);
+    run.says("step 1 of 1: long");
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockproof%'";
+    let sleeps = format!("{ours} AND state = 'active' AND query LIKE '%pg_sleep(600)%'");
+    let limit = Duration::from_secs(10);
+    assert!(within(limit, || server.psql(&sleeps) == "1"), "no step");
+    run.signalled(nix::sys::signal::Signal::SIGINT)
+        .expect(130, &["interrupted by signal 2"]);
+    // The server is somebody else's: nothing of ours goes on there.
+    assert!(
+        within(limit, || server.psql(ours) == "0"),
+        "a session stays"
+    );
     room.assert_clean();
 }
 

@@ -105,10 +105,11 @@ fn a_signal_while_containers_are_made() {
     if !has_engine() {
         return;
     }
-    for millis in [150, 400, 900] {
+    for millis in [0, 150, 600] {
         let room = Room::new();
         let scenario = room.scenario(STATEMENT);
-        let run = room.start(room.run_command(On::Container, &scenario, &["-v"]));
+        let mut run = room.start(room.run_command(On::Container, &scenario, &["-v"]));
+        run.says("stage: a container");
         std::thread::sleep(Duration::from_millis(millis));
         let ran = run.signalled(Signal::SIGTERM);
         ran.expect(143, &[]);
