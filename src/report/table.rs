@@ -84,7 +84,7 @@ fn table(report: &Report, palette: Palette) -> String {
             "step",
             "kind",
             "time",
-            "longest AEL hold",
+            "AEL hold",
             "on",
             "blocked",
             "verdict",
