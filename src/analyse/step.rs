@@ -15,6 +15,7 @@ use crate::clock::Mono;
 use crate::recording::format::{
     Claim, Event, Origin, Outcome, Poll, Relation, StatementError, Trace,
 };
+use crate::sql::Kind;
 
 /// A step that is under way.
 #[derive(Debug)]
@@ -288,6 +289,15 @@ impl OpenStep {
     }
 }
 
+/// False for a statement that only opens or marks a transaction.
+fn takes_locks(sql: &str) -> bool {
+    use crate::sql::TransactionControl::{Begin, Release, RollbackTo, Savepoint};
+    !matches!(
+        Kind::of(sql).transaction_control(),
+        Some(Begin | Savepoint | Release | RollbackTo)
+    )
+}
+
 /// A step with its surroundings, at its end.
 struct Scene<'a> {
     step: &'a OpenStep,
@@ -425,14 +435,15 @@ impl Scene<'_> {
             }
         }
         takers.dedup();
+        // BEGIN and its like lie between the same two polls, but take no lock on a relation.
+        let texts: Vec<String> = takers.iter().map(|index| self.step.text(*index)).collect();
+        let (plain, control): (Vec<String>, Vec<String>) =
+            texts.into_iter().partition(|text| takes_locks(text));
         lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
         let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
         named.dedup();
         (
-            takers
-                .into_iter()
-                .map(|index| self.step.text(index))
-                .collect(),
+            if plain.is_empty() { control } else { plain },
             named
                 .into_iter()
                 .map(|index| self.step.text(index))

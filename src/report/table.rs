@@ -81,13 +81,7 @@ fn table(report: &Report, palette: Palette) -> String {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header([
-            "step",
-            "kind",
-            "time",
-            "AEL hold",
-            "on",
-            "blocked",
-            "verdict",
+            "step", "kind", "time", "AEL hold", "on", "blocked", "verdict",
         ]);
     match palette {
         Palette::Ansi => table.enforce_styling(),
@@ -112,6 +106,9 @@ fn table(report: &Report, palette: Palette) -> String {
         if let Some(column) = table.column_mut(index) {
             column.set_constraint(constraint);
         }
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
     }
     for index in [2, 3, 5] {
         if let Some(column) = table.column_mut(index) {
