@@ -48,8 +48,8 @@ struct Run {
 }
 
 impl OpenStep {
-    /// Begins.
-    pub fn new(step: usize, at: Mono) -> Self {
+    /// Begins; `watched` is true when polls were under way already.
+    pub fn new(step: usize, at: Mono, watched: bool) -> Self {
         Self {
             step,
             started: at,
@@ -61,7 +61,7 @@ impl OpenStep {
             runs: Vec::new(),
             batches: Vec::new(),
             command: None,
-            watch: Watch::default(),
+            watch: Watch::new(watched, at),
             waiters: Vec::new(),
             relations: BTreeMap::new(),
             traces: Vec::new(),
@@ -70,7 +70,13 @@ impl OpenStep {
 
     /// Polls went on.
     pub fn watched(&mut self, longest_gap: Duration, last: Poll) {
+        self.poll(last);
         self.watch.samples(longest_gap, last.sent);
+    }
+
+    /// A poll answered.
+    pub fn poll(&mut self, poll: Poll) {
+        self.watch.poll(poll.received);
     }
 
     /// Nothing was seen in between.
