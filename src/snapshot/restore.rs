@@ -44,13 +44,14 @@ impl Fill for Snapshot {
             watch.phase("vacuuming and analyzing the tables");
             // Vacuumed as well, as on a server long in use: else the first scans under a lock
             // would set every row's hint bits, and autovacuum would visit each table in the run.
-            connect(endpoint, "lockproof restore")
-                .await?
-                .batch_execute("VACUUM (ANALYZE)")
-                .await
-                .map_err(|error| {
+            // The checkpoint first: where commits are asynchronous, VACUUM cannot call rows visible
+            // whose commit is not yet written.
+            let client = connect(endpoint, "lockproof restore").await?;
+            for statement in ["CHECKPOINT", "VACUUM (ANALYZE)"] {
+                client.batch_execute(statement).await.map_err(|error| {
                     Error::stage("the restored tables cannot be analyzed").because(error)
                 })?;
+            }
         }
         Ok(())
     }
@@ -127,7 +128,11 @@ impl<T: Tools> Restore<'_, T> {
         match detect(&self.file)? {
             Format::Plain(packing) => self.plain(packing).await,
             Format::Custom(Packing::None) | Format::Directory => self.archive(true).await,
-            Format::Tar => self.archive(false).await,
+            Format::Tar => {
+                let path = self.file.clone();
+                blocking(move || whole_tar(&path)).await?;
+                self.archive(false).await
+            }
             Format::Custom(packing) => self.streamed_archive(packing).await,
         }
     }
@@ -335,6 +340,29 @@ impl<T: Tools> Restore<'_, T> {
             Some(help) => error.help(help),
             None => error,
         })
+    }
+}
+
+/// Refuses a tar archive that is cut off: `pg_restore` would look for the rest for ever.
+fn whole_tar(path: &Path) -> Result<()> {
+    const BLOCK: u64 = 512;
+    let end_of_members = || -> std::io::Result<u64> {
+        let mut archive = tar::Archive::new(std::fs::File::open(path)?);
+        let mut end = 0;
+        for entry in archive.entries_with_seek()? {
+            let entry = entry?;
+            end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
+        }
+        Ok(end)
+    };
+    let length = std::fs::metadata(path).map_or(0, |facts| facts.len());
+    let cut_off = Error::stage(format!("the dump `{}` is cut off", path.display()))
+        .help("copy or take it again, and compare its size with the original's");
+    match end_of_members() {
+        // Two empty blocks are the end of every archive.
+        Ok(end) if end + 2 * BLOCK <= length => Ok(()),
+        Ok(_) => Err(cut_off),
+        Err(error) => Err(cut_off.because(error)),
     }
 }
 
