@@ -284,8 +284,11 @@ async fn a_damaged_dump_is_refused_with_a_way_out() {
     cases.push(("create.sql".into(), "without `--create`"));
     let cache = at("cache");
     for (name, message) in &cases {
-        let snapshot = snapshot_of(folder.path(), Path::new(name), "").expect("a snapshot");
-        let story = match restored(&cache, &snapshot, &Heard::default()).await {
+        let outcome = match snapshot_of(folder.path(), Path::new(name), "") {
+            Ok(snapshot) => restored(&cache, &snapshot, &Heard::default()).await,
+            Err(error) => Err(error),
+        };
+        let story = match outcome {
             Ok(_) => panic!("`{name}` was restored"),
             Err(error) => error.story(),
         };
