@@ -1,2 +1,43 @@
-//! The command.
-fn main() {}
+//! The command: parse, run, print the error once, exit code.
+
+mod commands;
+mod signals;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lockproof::cli::{Cli, Command};
+use lockproof::config;
+
+use crate::terminal::Screen;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new(&cli.terminal);
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| lockproof::Error::defect("cannot start the runtime").because(error))
+        .and_then(|runtime| runtime.block_on(command(&cli, &screen)));
+    let code = match ended {
+        Ok(code) => code,
+        Err(error) => {
+            screen.error(&error);
+            error.exit_code()
+        }
+    };
+    ExitCode::from(code.number())
+}
+
+async fn command(cli: &Cli, screen: &Screen) -> lockproof::Result<lockproof::exit_code::ExitCode> {
+    match &cli.command {
+        Command::Run(arguments) => commands::run::run(config::plan(arguments)?, screen).await,
+        Command::Judge(arguments) => commands::judge::judge(arguments, screen),
+        Command::Clean(arguments) => commands::clean::clean(arguments, screen).await,
+        Command::Doctor(arguments) => commands::doctor::doctor(arguments, screen).await,
+        Command::Completions(arguments) => commands::documents::completions(arguments),
+        Command::Man => commands::documents::man(),
+    }
+}

@@ -1,3 +1,254 @@
-//! From what was asked for to what will be done.
+//! Arguments, scenario file and environment become a `Plan`: every decision taken, every unit typed.
+//!
+//! What is typed on the command line wins over the environment, that over scenario.toml, that over the
+//! defaults. Unknown keys are refused with their path. Reads files; runs and writes nothing.
 
+pub mod budgets;
+pub mod digest;
+pub mod discover;
+pub mod document;
+pub mod order;
+mod request;
+pub mod scenario;
+pub mod script;
+pub mod settings;
+pub mod snapshot;
+pub mod stage;
+pub mod steps;
+pub mod suggest;
+pub mod units;
+pub mod variables;
 pub mod vars;
+
+use std::path::{Path, PathBuf};
+
+use self::discover::Found;
+use self::request::Request;
+use self::units::Unfit;
+use crate::pg::LockMode;
+use crate::plan::{Budget, Level, OnUnproven, OnWarning, Plan, Policy};
+use crate::{Error, Result, cli};
+
+/// A run, decided, and what its user should know about the decisions.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What is run.
+    pub plan: Plan,
+    /// What is written.
+    pub outputs: Outputs,
+    /// One line each: what was left out, what has no effect, what proves less than it seems.
+    pub notes: Vec<String>,
+}
+
+/// What is written, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// The report; None: it is only shown.
+    pub json: Option<Output>,
+    /// The recording; None: it is not kept.
+    pub record: Option<Output>,
+}
+
+/// Where something is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Output {
+    /// `-` is standard output.
+    pub fn of(typed: &Path) -> Self {
+        if typed == Path::new("-") {
+            Self::Stdout
+        } else {
+            Self::File(typed.to_owned())
+        }
+    }
+}
+
+/// What of the process and its user bears on decisions.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Relative paths start from here.
+    pub working_folder: PathBuf,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`.
+    pub cache_home: Option<PathBuf>,
+    /// True if the process runs as root.
+    pub root: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    ///
+    /// # Errors
+    ///
+    /// If the working directory is gone.
+    pub fn of_this_process() -> Result<Self> {
+        let folder = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        Ok(Self {
+            working_folder: std::env::current_dir()
+                .map_err(|error| Error::usage("the working directory is gone").because(error))?,
+            home: folder("HOME"),
+            cache_home: folder("XDG_CACHE_HOME"),
+            root: nix::unistd::geteuid().is_root(),
+        })
+    }
+}
+
+/// Decides a run.
+///
+/// # Errors
+///
+/// For the first thing on the command line or in the scenario that cannot be.
+pub fn plan(run: &cli::Run) -> Result<Planned> {
+    plan_in(run, &Surroundings::of_this_process()?)
+}
+
+/// As [`plan`], in these surroundings.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_in(run: &cli::Run, surroundings: &Surroundings) -> Result<Planned> {
+    let mut notes = Vec::new();
+    let outputs = outputs(run)?;
+    let typed_variables = variables::typed(&run.var)?;
+    let choice = stage::choice(run, &mut notes)?;
+    let request = Request {
+        run,
+        surroundings,
+        choice,
+        typed_variables,
+    };
+    let plan = match discover::discover(&run.paths, &mut notes)? {
+        Found::Scenario(file) => request.of_scenario(&file, &mut notes)?,
+        Found::Files { folder, files } => request.of_files(&folder, &files, &mut notes)?,
+    };
+    Ok(Planned {
+        plan,
+        outputs,
+        notes,
+    })
+}
+
+/// The cache folder for commands that run nothing.
+///
+/// # Errors
+///
+/// If there is no place for one.
+pub fn cache(typed: Option<&Path>) -> Result<PathBuf> {
+    stage::cache(typed, &Surroundings::of_this_process()?)
+}
+
+/// The policy of a recording, changed by what was typed for `judge`.
+///
+/// # Errors
+///
+/// If the budget is no duration.
+pub fn judged_by(judge: &cli::Judge, recorded: &Policy) -> Result<Policy> {
+    let mut policy = recorded.clone();
+    typed_policy(
+        &mut policy,
+        judge.budget.as_deref(),
+        judge.strict,
+        judge.allow_unproven,
+    )?;
+    Ok(policy)
+}
+
+/// What does not fit about an option.
+fn option(name: &str, unfit: Unfit) -> Error {
+    Error::usage(format!("`{name}` {}", unfit.message)).help(unfit.help)
+}
+
+fn typed_policy(
+    policy: &mut Policy,
+    budget: Option<&str>,
+    strict: bool,
+    allow_unproven: bool,
+) -> Result<()> {
+    if let Some(text) = budget {
+        policy.set(Budget {
+            mode: LockMode::AccessExclusiveLock,
+            limit: units::duration(text).map_err(|unfit| option("--budget", unfit))?,
+            level: Level::Fail,
+            reason: None,
+        });
+    }
+    if strict {
+        policy.on_warning = OnWarning::Fail;
+    }
+    if allow_unproven {
+        policy.on_unproven = OnUnproven::Allow;
+    }
+    Ok(())
+}
+
+fn outputs(run: &cli::Run) -> Result<Outputs> {
+    let outputs = Outputs {
+        json: run.json.as_deref().map(Output::of),
+        record: run.record.as_deref().map(Output::of),
+    };
+    match (&outputs.json, &outputs.record) {
+        (Some(Output::Stdout), Some(Output::Stdout)) => Err(Error::usage(
+            "`--json` and `--record` cannot both be standard output",
+        )
+        .help("write one of them to a file")),
+        (Some(Output::File(json)), Some(Output::File(record))) if json == record => {
+            Err(Error::usage(format!(
+                "`--json` and `--record` cannot both be `{}`",
+                json.display()
+            ))
+            .help("write one of them to another file"))
+        }
+        _ => Ok(outputs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_keeps_its_policy_but_for_what_is_typed() {
+        let mut judge = cli::Judge {
+            recording: PathBuf::from("-"),
+            budget: None,
+            strict: false,
+            allow_unproven: false,
+            json: None,
+        };
+        let recorded = Policy {
+            on_warning: OnWarning::Fail,
+            ..Policy::default()
+        };
+        let judged =
+            |judge: &cli::Judge| judged_by(judge, &recorded).map_err(|error| error.story());
+        assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
+
+        judge.budget = Some("20ms".to_owned());
+        judge.allow_unproven = true;
+        let policy = judged(&judge).unwrap_or_else(|story| panic!("{story}"));
+        let budget = policy.budget_for(LockMode::AccessExclusiveLock, &[]);
+        assert_eq!(
+            budget.map(|budget| budget.limit),
+            Some(Duration::from_millis(20))
+        );
+        assert_eq!(policy.on_warning, OnWarning::Fail);
+        assert_eq!(policy.on_unproven, OnUnproven::Allow);
+
+        judge.budget = Some("20".to_owned());
+        assert!(judged(&judge).is_err_and(|story| story.starts_with("`--budget` has no unit")));
+    }
+}

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use toml::{Table, Value};
 
-use crate::config::vars::{is_name, similar};
+use crate::config::suggest::nearest;
+use crate::config::vars::is_name;
 use crate::{Error, Result};
 
 /// The name of the description in a snapshot's folder.
@@ -265,8 +266,8 @@ impl<'a> Keys<'a> {
         for key in self.table.keys() {
             if !known.contains(&key.as_str()) {
                 let defect = Defect::new(format!("unknown key `{}`", self.full(key)));
-                return Err(match similar(key, known.iter().copied()) {
-                    Some(meant) => defect.help(format!("did you mean `{}`?", self.full(&meant))),
+                return Err(match nearest(key, known.iter().copied()) {
+                    Some(meant) => defect.help(format!("did you mean `{}`?", self.full(meant))),
                     None => defect.help(format!("known here: `{}`", known.join("`, `"))),
                 });
             }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use facts::{TableFacts, tables, warm};
 pub use manifest::{Manifest, Restore, Source};
 
-use crate::config::vars::similar;
+use crate::config::suggest::nearest;
 use crate::{Error, Result};
 
 /// A snapshot, ready to be restored.
@@ -69,7 +69,7 @@ fn unknown_variable(manifest: &Manifest, name: &str) -> Error {
     if known.is_empty() {
         return error.help("it has none at all; they stand in `[variables]` of `snapshot.toml`");
     }
-    let meant = similar(name, known.iter().copied())
+    let meant = nearest(name, known.iter().copied())
         .map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
     error.help(format!("{meant}it has `{}`", known.join("`, `")))
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use super::detect::{Format, Packing, damaged, detect, open};
 use super::{Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
+use crate::sql::split;
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
@@ -76,35 +77,45 @@ impl Snapshot {
             return Err(Error::usage(format!("`{}` is empty", path.display())));
         }
         let client = connect(endpoint, "lockproof restore").await?;
-        run_statements(&client, &sql).await.map_err(|error| {
-            let details = where_in(&sql, &error);
-            Error::stage(format!("`{}` failed", path.display()))
-                .because(error)
-                .details(details)
-        })
+        run_statements(&client, &path, &sql, watch).await
     }
 }
 
-/// Runs a generator's file.
-///
-/// This is where the statement splitter has its place: until then a file is sent as a whole, which
-/// makes it one transaction and keeps `VACUUM` and its like out of generators.
-async fn run_statements(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(sql).await
+/// Runs a generator's file, each statement by itself.
+async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Watch) -> Result<()> {
+    let failed = || Error::stage(format!("`{}` failed", path.display()));
+    let statements = split(sql).map_err(|error| {
+        let help = error.help().map(str::to_owned);
+        let failed = failed().because(error);
+        help.into_iter().fold(failed, Error::help)
+    })?;
+    let count = statements.len() as u64;
+    for (number, statement) in statements.iter().enumerate() {
+        watch.advance(number as u64, Some(count));
+        client
+            .batch_execute(&statement.text)
+            .await
+            .map_err(|error| {
+                let details = where_in(sql, statement.span.start, &error);
+                failed().because(error).details(details)
+            })?;
+    }
+    Ok(())
 }
 
 /// The line that the server points at, and what it adds.
-fn where_in(sql: &str, error: &tokio_postgres::Error) -> Vec<String> {
+fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<String> {
     let mut details = Vec::new();
     let Some(said) = error.as_db_error() else {
         return details;
     };
     if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = said.position() {
-        let before: String = sql
+        let within: usize = sql[statement..]
             .chars()
             .take((*position as usize).saturating_sub(1))
-            .collect();
-        let number = before.matches('\n').count();
+            .map(char::len_utf8)
+            .sum();
+        let number = sql[..statement + within].matches('\n').count();
         let line = sql.lines().nth(number).unwrap_or_default();
         details.push(format!("line {}: {}", number + 1, line.trim()));
     }

@@ -5,9 +5,11 @@
 //! `lockproof clean` sweeps what a killed process left behind.
 
 pub(crate) mod connect;
+pub mod docker;
 pub mod endpoint;
 pub mod external;
 pub mod local;
+pub mod provider;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,45 @@
+# Everything a developer or CI does, one word each. `make` alone says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+PG ?= 17
+
+.PHONY: help build check test image demo fmt clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+build: ## Build target/release/lockproof
+	$(CARGO) build --release
+
+check: ## Formatting, lints and documentation, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
+
+test: ## Install what the tests need, check, then run every test
+	tests/setup.sh
+	@if docker version >/dev/null 2>&1; then \
+		tests/image/build.sh 15 && tests/image/build.sh 17; \
+	else \
+		echo 'test: no container engine answers, tests on container stages cannot run'; \
+	fi
+	$(MAKE) --no-print-directory check
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		echo '$(CARGO) nextest run'; $(CARGO) nextest run; \
+	else \
+		echo '$(CARGO) test'; $(CARGO) test; \
+	fi
+
+image: ## Build the server image of one major offline, as in `make image PG=17` (13, 15, 17, 18)
+	tests/image/build.sh $(PG)
+
+demo: build ## Show the published recipe fail and its redesign pass, on a million rows
+	scenarios/demo.sh
+
+fmt: ## Format the source
+	$(CARGO) fmt
+
+clean: ## Remove what was built here; images and caches stay
+	$(CARGO) clean
+	rm -rf build

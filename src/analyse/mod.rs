@@ -1,0 +1,364 @@
+//! Recording → [`Timeline`]: what each step held, for how long at least and at most, and who waited.
+//!
+//! Pure: no I/O, no clock, no budget. Memory grows with the number of lock rows that came and went
+//! in a step and with the statements that it ran, not with the number of samples.
+
+mod blind;
+mod blocked;
+mod holds;
+mod lives;
+mod owner;
+mod session;
+mod step;
+
+use std::time::Duration;
+
+use crate::bounds::Bounds;
+use crate::clock::Mono;
+use crate::pg::LockMode;
+use crate::recording::format::{
+    Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
+};
+use crate::stage::StageKind;
+
+use lives::Lives;
+use owner::Backends;
+use step::OpenStep;
+
+/// Everything that a recording tells.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// The recording's head.
+    pub header: Header,
+    /// The stage; None when it never came up.
+    pub stage: Option<StageFacts>,
+    /// The replays, in order.
+    pub replays: Vec<Replay>,
+    /// How well it was watched; None when the recording was cut.
+    pub sampling: Option<SamplingFacts>,
+    /// Why the stage was lost; None when it was not.
+    pub stage_lost: Option<String>,
+    /// Wall-clock end; None when the recording was cut.
+    pub finished_at: Option<jiff::Timestamp>,
+}
+
+/// What ran where.
+#[derive(Debug, Clone)]
+pub struct StageFacts {
+    /// Its kind.
+    pub kind: StageKind,
+    /// The container image; None unless it is a container.
+    pub image: Option<String>,
+    /// `server_version`.
+    pub server_version: String,
+    /// Settings that decide verdicts.
+    pub settings: std::collections::BTreeMap<String, String>,
+    /// What it started from.
+    pub snapshot: SnapshotFacts,
+    /// Oddities.
+    pub notes: Vec<String>,
+}
+
+/// How well it was watched.
+#[derive(Debug, Clone)]
+pub struct SamplingFacts {
+    /// Polls.
+    pub samples: u64,
+    /// Polls whose result was lost to a full channel.
+    pub dropped: u64,
+    /// Gaps between polls.
+    pub gap: Quantiles,
+    /// Round trips.
+    pub round_trip: Quantiles,
+    /// Why it ended early; None when it did not.
+    pub error: Option<String>,
+}
+
+/// One pass over all steps.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Its steps, those that were begun.
+    pub steps: Vec<StepFacts>,
+}
+
+/// What was seen of a step.
+#[derive(Debug, Clone)]
+pub struct StepFacts {
+    /// Its place in the header's list.
+    pub step: usize,
+    /// When it began.
+    pub started: Mono,
+    /// How long it took; None when the recording was cut.
+    pub elapsed: Option<Duration>,
+    /// Attempts that it took.
+    pub attempts: u32,
+    /// How it ended; None when the recording was cut.
+    pub outcome: Option<Outcome>,
+    /// What ran.
+    pub statements: Vec<StatementFacts>,
+    /// The backfill; None unless it is one.
+    pub batches: Option<BatchFacts>,
+    /// The program; None unless it is one.
+    pub command: Option<CommandFacts>,
+    /// Holds of the migration on relations that were there before the step.
+    pub holds: Vec<Hold>,
+    /// How many holds were on relations that the step itself made.
+    pub ignored_holds: u64,
+    /// Holds of others, such as autovacuum.
+    pub foreign_holds: Vec<Hold>,
+    /// Sessions that stood behind the migration.
+    pub blocked: Vec<Blocked>,
+    /// The longest hold that could have come and gone unseen.
+    pub blind: Duration,
+    /// What it did to tables.
+    pub traces: Vec<Trace>,
+}
+
+/// A statement that lockproof sent.
+#[derive(Debug, Clone)]
+pub struct StatementFacts {
+    /// Its text.
+    pub sql: String,
+    /// From the step's start to its sending.
+    pub started: Duration,
+    /// From sending to the end of the reply; None when no reply came.
+    pub elapsed: Option<Duration>,
+    /// Rows by the command tag.
+    pub rows: u64,
+    /// None when it went well.
+    pub error: Option<StatementError>,
+}
+
+/// A backfill's course.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchFacts {
+    /// Batches that touched rows.
+    pub count: u64,
+    /// Rows in all.
+    pub rows: u64,
+    /// Median time of the first tenth of the batches, at least one.
+    pub early: Duration,
+    /// Median time of the last tenth.
+    pub late: Duration,
+}
+
+/// A program's course.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandFacts {
+    /// What ran.
+    pub argv: Vec<String>,
+    /// Its exit status; None when a signal or the time-out ended it.
+    pub status: Option<i32>,
+    /// Its last lines of output.
+    pub output: Vec<String>,
+}
+
+/// A lock, from granted to released.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// The relation's name.
+    pub relation: String,
+    /// The table of an index or a TOAST relation.
+    pub parent: Option<String>,
+    /// The mode.
+    pub mode: LockMode,
+    /// The server process; 0 for a prepared transaction.
+    pub pid: i32,
+    /// Granted → released.
+    pub hold: Bounds,
+    /// Asked → granted.
+    pub wait: Bounds,
+    /// From the step's start to the moment by which it was surely granted.
+    pub granted_after: Duration,
+    /// The statement, or one of those, that took it; empty when nothing tells.
+    pub granted_by: Vec<String>,
+    /// The statements that ran while it was still held, longest first.
+    pub lengthened_by: Vec<String>,
+}
+
+/// A session that stood behind the migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its server process.
+    pub pid: i32,
+    /// What it ran.
+    pub query: String,
+    /// How long it waited.
+    pub waited: Bounds,
+    /// The statement of the migration that it stood behind.
+    pub behind: String,
+}
+
+/// Turns events into a timeline, one by one.
+#[derive(Debug)]
+pub struct Analyst {
+    timeline: Timeline,
+    lives: Lives,
+    backends: Backends,
+    watched: bool,
+    open: Option<OpenStep>,
+}
+
+impl Analyst {
+    /// Begins with the recording's head.
+    pub fn new(header: Header) -> Self {
+        Self {
+            timeline: Timeline {
+                header,
+                stage: None,
+                replays: Vec::new(),
+                sampling: None,
+                stage_lost: None,
+                finished_at: None,
+            },
+            lives: Lives::default(),
+            backends: Backends::default(),
+            watched: false,
+            open: None,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn push(&mut self, event: Event) {
+        match event {
+            Event::Stage {
+                kind,
+                image,
+                server_version,
+                settings,
+                snapshot,
+                notes,
+            } => {
+                self.timeline.stage = Some(StageFacts {
+                    kind,
+                    image,
+                    server_version,
+                    settings,
+                    snapshot,
+                    notes,
+                });
+            }
+            Event::ReplayStarted { .. } => {
+                self.close_step();
+                self.lives = Lives::default();
+                self.backends = Backends::default();
+                self.watched = false;
+                self.timeline.replays.push(Replay { steps: Vec::new() });
+            }
+            Event::StepStarted { step, at } => {
+                self.close_step();
+                self.lives.forget_finished();
+                self.open = Some(OpenStep::new(step, at, self.watched));
+            }
+            Event::Locks {
+                before,
+                poll,
+                taken,
+                gone,
+            } => {
+                self.watched = true;
+                self.lives.change(before, poll, &taken, &gone);
+                if let Some(open) = &mut self.open {
+                    open.poll(poll);
+                }
+            }
+            Event::Samples {
+                longest_gap, last, ..
+            } => {
+                self.watched = true;
+                self.lives.seen_until(last);
+                if let Some(open) = &mut self.open {
+                    open.watched(longest_gap, last);
+                }
+            }
+            Event::Gap { from, to } => {
+                if let Some(open) = &mut self.open {
+                    open.gap(from, to);
+                }
+            }
+            Event::Backend { at, backend } => self.backends.saw(at, backend),
+            Event::Sampling {
+                samples,
+                dropped,
+                gap,
+                round_trip,
+                error,
+            } => {
+                self.close_step();
+                self.add_sampling(SamplingFacts {
+                    samples,
+                    dropped,
+                    gap,
+                    round_trip,
+                    error,
+                });
+            }
+            Event::StageLost { message } => self.timeline.stage_lost = Some(message),
+            Event::RunFinished { finished_at } => {
+                self.close_step();
+                self.timeline.finished_at = Some(finished_at);
+            }
+            event => {
+                if let Some(open) = &mut self.open {
+                    open.push(event);
+                }
+            }
+        }
+    }
+
+    /// Ends the analysis.
+    pub fn finish(mut self) -> Timeline {
+        self.close_step();
+        self.timeline
+    }
+
+    /// All that is known so far; the step under way is not in it.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn close_step(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let external =
+            matches!(&self.timeline.stage, Some(stage) if stage.kind == StageKind::External);
+        let facts = open.close(
+            &self.lives,
+            &self.backends,
+            owner::Neighbours::of(external),
+            self.timeline.header.gap_floor,
+        );
+        if let Some(replay) = self.timeline.replays.last_mut() {
+            replay.steps.push(facts);
+        }
+    }
+
+    /// Several replays are sampled one after the other: the worst of each figure counts.
+    fn add_sampling(&mut self, next: SamplingFacts) {
+        let worst = |a: Quantiles, b: Quantiles| Quantiles {
+            p50: a.p50.max(b.p50),
+            p99: a.p99.max(b.p99),
+            max: a.max.max(b.max),
+        };
+        self.timeline.sampling = Some(match self.timeline.sampling.take() {
+            None => next,
+            Some(sum) => SamplingFacts {
+                samples: sum.samples + next.samples,
+                dropped: sum.dropped + next.dropped,
+                gap: worst(sum.gap, next.gap),
+                round_trip: worst(sum.round_trip, next.round_trip),
+                error: next.error.or(sum.error),
+            },
+        });
+    }
+}
+
+/// The middle of a poll's two moments is never used: each bound takes the end that is safe.
+fn earliest(poll: Poll) -> Mono {
+    poll.sent
+}
+
+fn latest(poll: Poll) -> Mono {
+    poll.received
+}

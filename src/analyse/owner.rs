@@ -1,0 +1,90 @@
+//! To whom a server process belongs.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Mono;
+use crate::pg::names::{MIGRATION_PREFIX, WATCHER_PREFIX};
+use crate::recording::format::Backend;
+
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The migration's.
+    Migration,
+    /// One of lockproof's own watchers'.
+    Watcher,
+    /// Somebody else's: autovacuum, another application.
+    Foreign,
+}
+
+/// Who else may be on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Neighbours {
+    /// Nobody: the server was started for this run, so an unknown client is the migration's.
+    Nobody,
+    /// Anybody.
+    Strangers,
+}
+
+impl Neighbours {
+    /// Strangers on an external stage, nobody elsewhere.
+    pub fn of(external: bool) -> Self {
+        if external {
+            Self::Strangers
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+/// What was learnt of server processes, in the order in which it was seen.
+#[derive(Debug, Default)]
+pub struct Backends {
+    by_pid: BTreeMap<i32, Vec<(Mono, Backend)>>,
+}
+
+impl Backends {
+    /// A process was seen so.
+    pub fn saw(&mut self, at: Mono, backend: Backend) {
+        self.by_pid
+            .entry(backend.pid)
+            .or_default()
+            .push((at, backend));
+    }
+
+    /// Everything that a process was seen as.
+    pub fn sightings(&self, pid: i32) -> &[(Mono, Backend)] {
+        self.by_pid.get(&pid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The leader of a parallel worker; None for all others.
+    pub fn leader(&self, pid: i32) -> Option<i32> {
+        let (_, backend) = self.sightings(pid).last()?;
+        backend.leader.filter(|leader| *leader != pid)
+    }
+
+    /// Whose a process is, unless lockproof drives it itself.
+    ///
+    /// Where nothing is known of it, it is the migration's: a gate fails closed.
+    pub fn owner(&self, pid: i32, neighbours: Neighbours) -> Owner {
+        // A prepared transaction has no process; only the migration prepares any.
+        if pid == 0 {
+            return Owner::Migration;
+        }
+        let Some((_, backend)) = self.sightings(pid).last() else {
+            return Owner::Migration;
+        };
+        if let Some(leader) = self.leader(pid) {
+            return self.owner(leader, neighbours);
+        }
+        if backend.application.starts_with(MIGRATION_PREFIX) {
+            Owner::Migration
+        } else if backend.application.starts_with(WATCHER_PREFIX) {
+            Owner::Watcher
+        } else if backend.backend_type == "client backend" && neighbours == Neighbours::Nobody {
+            Owner::Migration
+        } else {
+            Owner::Foreign
+        }
+    }
+}

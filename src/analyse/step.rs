@@ -1,0 +1,547 @@
+//! Gathers what happened in one step, and at its end works out its facts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::blind::Watch;
+use super::blocked::{self, Sighting};
+use super::holds::{self, Edges};
+use super::lives::{Life, Lives};
+use super::owner::{Backends, Neighbours, Owner};
+use super::session::{Bracket, Session};
+use super::{BatchFacts, Blocked, CommandFacts, Hold, StatementFacts, StepFacts};
+use crate::bounds::Bounds;
+use crate::clock::Mono;
+use crate::recording::format::{
+    Claim, Event, Origin, Outcome, Poll, Relation, StatementError, Trace,
+};
+use crate::sql::Kind;
+
+/// A step that is under way.
+#[derive(Debug)]
+pub struct OpenStep {
+    step: usize,
+    started: Mono,
+    finished: Option<Mono>,
+    attempts: u32,
+    outcome: Option<Outcome>,
+    sessions: BTreeMap<i32, Session>,
+    texts: BTreeMap<usize, String>,
+    runs: Vec<Run>,
+    batches: Vec<(u64, Duration)>,
+    command: Option<(CommandFacts, Bracket)>,
+    watch: Watch,
+    waiters: Vec<Sighting>,
+    relations: BTreeMap<u32, Relation>,
+    traces: Vec<Trace>,
+}
+
+/// One sending of a statement.
+#[derive(Debug)]
+struct Run {
+    index: usize,
+    pid: i32,
+    sent: Mono,
+    done: Option<Mono>,
+    rows: u64,
+    error: Option<StatementError>,
+}
+
+impl OpenStep {
+    /// Begins; `watched` is true when polls were under way already.
+    pub fn new(step: usize, at: Mono, watched: bool) -> Self {
+        Self {
+            step,
+            started: at,
+            finished: None,
+            attempts: 1,
+            outcome: None,
+            sessions: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            runs: Vec::new(),
+            batches: Vec::new(),
+            command: None,
+            watch: Watch::new(watched, at),
+            waiters: Vec::new(),
+            relations: BTreeMap::new(),
+            traces: Vec::new(),
+        }
+    }
+
+    /// Polls went on.
+    pub fn watched(&mut self, longest_gap: Duration, last: Poll) {
+        self.poll(last);
+        self.watch.samples(longest_gap, last.sent);
+    }
+
+    /// A poll answered.
+    pub fn poll(&mut self, poll: Poll) {
+        self.watch.poll(poll.received);
+    }
+
+    /// Nothing was seen in between.
+    pub fn gap(&mut self, from: Mono, to: Mono) {
+        self.watch.gap(from, to);
+    }
+
+    /// Takes an event of the step itself.
+    pub fn push(&mut self, event: Event) {
+        match event {
+            Event::SessionOpened { pid } => {
+                self.sessions.entry(pid).or_default();
+            }
+            Event::StatementSent {
+                index,
+                pid,
+                at,
+                sql,
+                vacuum,
+            } => {
+                if let Some(sql) = sql {
+                    self.texts.insert(index, sql);
+                }
+                self.sessions
+                    .entry(pid)
+                    .or_default()
+                    .sent(index, at, vacuum);
+                self.runs.push(Run {
+                    index,
+                    pid,
+                    sent: at,
+                    done: None,
+                    rows: 0,
+                    error: None,
+                });
+            }
+            Event::StatementDone {
+                pid,
+                at,
+                rows,
+                in_transaction,
+                error,
+            } => {
+                if let Some(session) = self.sessions.get_mut(&pid) {
+                    session.done(at, in_transaction);
+                }
+                if let Some(run) = self.runs.iter_mut().rev().find(|run| run.pid == pid) {
+                    run.done = Some(at);
+                    run.rows = rows;
+                    run.error = error;
+                }
+            }
+            Event::Batch { rows, .. } => {
+                if let Some(run) = self.runs.last() {
+                    let elapsed = run.done.map(|done| done.since(run.sent));
+                    self.batches.push((rows, elapsed.unwrap_or_default()));
+                }
+            }
+            Event::Retry { attempt, .. } => self.attempts = attempt,
+            Event::CommandStarted { argv, at } => {
+                self.command = Some((
+                    CommandFacts {
+                        argv,
+                        status: None,
+                        output: Vec::new(),
+                    },
+                    Bracket {
+                        opened: at,
+                        closed: Mono(u64::MAX),
+                    },
+                ));
+            }
+            Event::CommandExited { at, status, output } => {
+                if let Some((facts, window)) = &mut self.command {
+                    facts.status = status;
+                    facts.output = output;
+                    window.closed = at;
+                }
+            }
+            Event::StepFinished {
+                at,
+                attempts,
+                outcome,
+                ..
+            } => {
+                self.finished = Some(at);
+                self.attempts = attempts;
+                self.outcome = Some(outcome);
+            }
+            Event::Waiter { at, pid, behind } => self.waiters.push(Sighting { at, pid, behind }),
+            Event::Relations { relations, .. } => self.relations.extend(
+                relations
+                    .into_iter()
+                    .map(|relation| (relation.oid, relation)),
+            ),
+            Event::Traces { traces, .. } => self.traces = traces,
+            _ => {}
+        }
+    }
+
+    /// Works out what the step held and whom it blocked.
+    pub fn close(
+        self,
+        lives: &Lives,
+        backends: &Backends,
+        neighbours: Neighbours,
+        gap_floor: Duration,
+    ) -> StepFacts {
+        let end = self.finished.unwrap_or_else(|| self.last_moment());
+        let scene = Scene {
+            step: &self,
+            backends,
+            neighbours,
+            end,
+        };
+        let lives: Vec<&Life> = lives
+            .iter()
+            .filter(|life| life.last.received >= self.started)
+            .collect();
+        let mut facts = StepFacts {
+            step: self.step,
+            started: self.started,
+            elapsed: self.finished.map(|at| at.since(self.started)),
+            attempts: self.attempts,
+            outcome: self.outcome.clone(),
+            statements: self.statements(),
+            batches: self.batch_facts(),
+            command: self.command.as_ref().map(|(facts, _)| facts.clone()),
+            holds: Vec::new(),
+            ignored_holds: 0,
+            foreign_holds: Vec::new(),
+            blocked: scene.blocked(&lives),
+            blind: self
+                .watch
+                .blind(&self.windows(end), gap_floor, (self.started, end)),
+            traces: self.traces.clone(),
+        };
+        scene.sort_holds(&lives, &mut facts);
+        facts
+    }
+
+    /// When a lock of the migration could be held at all.
+    fn windows(&self, end: Mono) -> Vec<Bracket> {
+        let mut windows: Vec<Bracket> = self
+            .sessions
+            .values()
+            .flat_map(|session| session.brackets(end))
+            .collect();
+        if let Some((_, window)) = self.command {
+            windows.push(Bracket {
+                closed: window.closed.min(end),
+                ..window
+            });
+        }
+        windows
+    }
+
+    fn last_moment(&self) -> Mono {
+        self.runs
+            .iter()
+            .map(|run| run.done.unwrap_or(run.sent))
+            .max()
+            .unwrap_or(self.started)
+    }
+
+    fn statements(&self) -> Vec<StatementFacts> {
+        let mut facts: Vec<StatementFacts> = Vec::new();
+        let mut last_index = None;
+        for run in &self.runs {
+            let elapsed = run.done.map(|done| done.since(run.sent));
+            // A batch is one statement, sent many times: its time and rows add up.
+            if let Some(same) = facts
+                .last_mut()
+                .filter(|_| last_index == Some(run.index) && !self.batches.is_empty())
+            {
+                same.elapsed = same.elapsed.zip(elapsed).map(|(a, b)| a + b);
+                same.rows += run.rows;
+                same.error = run.error.clone();
+                continue;
+            }
+            last_index = Some(run.index);
+            facts.push(StatementFacts {
+                sql: self.text(run.index),
+                started: run.sent.since(self.started),
+                elapsed,
+                rows: run.rows,
+                error: run.error.clone(),
+            });
+        }
+        if let (false, [only]) = (self.batches.is_empty(), facts.as_mut_slice()) {
+            only.rows = self.batches.iter().map(|(rows, _)| rows).sum();
+        }
+        facts
+    }
+
+    fn batch_facts(&self) -> Option<BatchFacts> {
+        if self.batches.is_empty() {
+            return None;
+        }
+        let tenth = (self.batches.len() / 10).max(1);
+        let median = |batches: &[(u64, Duration)]| {
+            let mut times: Vec<Duration> = batches.iter().map(|(_, elapsed)| *elapsed).collect();
+            times.sort_unstable();
+            times[times.len() / 2]
+        };
+        Some(BatchFacts {
+            count: self.batches.len() as u64,
+            rows: self.batches.iter().map(|(rows, _)| rows).sum(),
+            early: median(&self.batches[..tenth]),
+            late: median(&self.batches[self.batches.len() - tenth..]),
+        })
+    }
+
+    fn text(&self, index: usize) -> String {
+        self.texts.get(&index).cloned().unwrap_or_default()
+    }
+}
+
+/// False for a statement that only opens or marks a transaction.
+fn takes_locks(sql: &str) -> bool {
+    use crate::sql::TransactionControl::{Begin, Release, RollbackTo, Savepoint};
+    !matches!(
+        Kind::of(sql).transaction_control(),
+        Some(Begin | Savepoint | Release | RollbackTo)
+    )
+}
+
+/// A step with its surroundings, at its end.
+struct Scene<'a> {
+    step: &'a OpenStep,
+    backends: &'a Backends,
+    neighbours: Neighbours,
+    end: Mono,
+}
+
+impl Scene<'_> {
+    fn owner(&self, pid: i32) -> Owner {
+        if self.step.sessions.contains_key(&pid) {
+            return Owner::Migration;
+        }
+        match self.backends.owner(pid, self.neighbours) {
+            // A stranger's application in a step of plain SQL is nobody of ours.
+            Owner::Migration
+                if self.neighbours == Neighbours::Strangers
+                    && self.step.command.is_none()
+                    && pid != 0 =>
+            {
+                Owner::Foreign
+            }
+            owner => owner,
+        }
+    }
+
+    fn session(&self, pid: i32) -> Option<&Session> {
+        self.step.sessions.get(&pid)
+    }
+
+    fn edges(&self, life: &Life) -> Edges {
+        holds::edges(
+            life,
+            self.session(life.row.pid),
+            (self.step.started, self.end),
+        )
+    }
+
+    fn sort_holds(&self, lives: &[&Life], facts: &mut StepFacts) {
+        let mut granted: Vec<&Life> = lives
+            .iter()
+            .copied()
+            .filter(|life| life.row.claim == Claim::Granted && life.row.relation != 0)
+            .collect();
+        granted.sort_by_key(|life| (life.first.sent, life.row));
+        let mut taken = vec![false; granted.len()];
+        for index in 0..granted.len() {
+            if std::mem::replace(&mut taken[index], true) {
+                continue;
+            }
+            let life = granted[index];
+            let mut edges = self.edges(life);
+            let mut tail = life;
+            // The few that follow under another number; most steps have none.
+            for later in index + 1..granted.len() {
+                let next = granted[later];
+                if taken[later] || next.row.relation != life.row.relation {
+                    continue;
+                }
+                let led = self.backends.leader(next.row.pid) == Some(life.row.pid);
+                if holds::same_group(life, next, led) {
+                    taken[later] = true;
+                    edges = edges.joined_by(self.edges(next));
+                } else if holds::continues(tail, next, self.is_vacuum(tail)) {
+                    taken[later] = true;
+                    tail = next;
+                    edges = edges.joined_by(self.edges(tail));
+                }
+            }
+            let owner = self.owner(life.row.pid);
+            let relation = self.step.relations.get(&life.row.relation);
+            match (owner, relation.map(|relation| relation.origin)) {
+                (Owner::Watcher, _) => {}
+                (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
+                // It began in an earlier step, where it was judged.
+                (Owner::Migration, _) if life.first.received < self.step.started => {}
+                (Owner::Migration, _) => facts.holds.push(self.hold(life, &edges, lives)),
+                (Owner::Foreign, _) => facts.foreign_holds.push(self.hold(life, &edges, lives)),
+            }
+        }
+        let order = |hold: &Hold| {
+            (
+                std::cmp::Reverse(hold.mode),
+                std::cmp::Reverse(hold.hold.at_least()),
+                hold.relation.clone(),
+                hold.granted_after,
+            )
+        };
+        facts.holds.sort_by_key(order);
+        facts.foreign_holds.sort_by_key(order);
+    }
+
+    fn hold(&self, life: &Life, edges: &Edges, lives: &[&Life]) -> Hold {
+        let asked = lives
+            .iter()
+            .find(|other| {
+                other.row.claim == Claim::Waiting
+                    && other.row.pid == life.row.pid
+                    && other.row.vxid == life.row.vxid
+                    && other.row.relation == life.row.relation
+                    && other.row.mode == life.row.mode
+            })
+            .map(|waiting| self.edges(waiting));
+        let relation = self.step.relations.get(&life.row.relation);
+        let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
+        Hold {
+            relation: relation.map_or_else(
+                || format!("oid {}", life.row.relation),
+                |relation| relation.name.clone(),
+            ),
+            parent: relation.and_then(|relation| relation.parent.clone()),
+            mode: life.row.mode,
+            pid: life.row.pid,
+            hold: edges.hold(),
+            wait: holds::wait(asked, edges),
+            granted_after: edges.granted_by.since(self.step.started),
+            granted_by,
+            lengthened_by,
+        }
+    }
+
+    /// The statements that may have taken a lock, and those that ran while it was held.
+    fn statements_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
+        let Some(session) = self.session(pid) else {
+            return self.queries_of(pid, edges);
+        };
+        let mut takers = Vec::new();
+        let mut lengtheners = Vec::new();
+        for span in session.spans() {
+            let done = span.done.unwrap_or(self.end);
+            if span.sent <= edges.granted_by && done >= edges.granted_from {
+                takers.push(span.index);
+            } else if span.sent >= edges.granted_by && span.sent <= edges.released_from {
+                lengtheners.push((done.since(span.sent), span.index));
+            }
+        }
+        takers.dedup();
+        // BEGIN and its like lie between the same two polls, but take no lock on a relation.
+        let texts: Vec<String> = takers.iter().map(|index| self.step.text(*index)).collect();
+        let (plain, control): (Vec<String>, Vec<String>) =
+            texts.into_iter().partition(|text| takes_locks(text));
+        lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
+        let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
+        named.dedup();
+        (
+            if plain.is_empty() { control } else { plain },
+            named
+                .into_iter()
+                .map(|index| self.step.text(index))
+                .collect(),
+        )
+    }
+
+    /// The same from what `pg_stat_activity` showed, where another program drives the session.
+    fn queries_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
+        let mut queries: Vec<&str> = Vec::new();
+        let held = (edges.granted_from, edges.released_by.unwrap_or(self.end));
+        for (at, backend) in self.backends.sightings(pid) {
+            if *at >= held.0 && *at <= held.1 && !queries.contains(&backend.query.as_str()) {
+                queries.push(&backend.query);
+            }
+        }
+        let mut queries = queries.into_iter().map(str::to_owned);
+        (queries.next().into_iter().collect(), queries.collect())
+    }
+
+    fn is_vacuum(&self, life: &Life) -> bool {
+        let Some(session) = self.session(life.row.pid) else {
+            return self
+                .backends
+                .sightings(life.row.pid)
+                .iter()
+                .any(|(_, backend)| backend.query.to_ascii_lowercase().starts_with("vacuum"));
+        };
+        session.spans().iter().any(|span| {
+            span.vacuum
+                && span.sent <= life.first.received
+                && span.done.is_none_or(|done| done >= life.first.sent)
+        })
+    }
+
+    fn blocked(&self, lives: &[&Life]) -> Vec<Blocked> {
+        let is_migration = |pid| self.owner(pid) == Owner::Migration;
+        let claims: Vec<&Life> = lives
+            .iter()
+            .copied()
+            .filter(|life| is_migration(life.row.pid))
+            .collect();
+        let mut blocked: Vec<Blocked> = Vec::new();
+        for life in lives {
+            let pid = life.row.pid;
+            if life.row.claim != Claim::Waiting
+                || self.step.sessions.contains_key(&pid)
+                || self.owner(pid) == Owner::Watcher
+            {
+                continue;
+            }
+            let behind = blocked::behind(life, &self.step.waiters, &claims, &is_migration);
+            let Some(&blocker) = behind.first() else {
+                continue;
+            };
+            let edges = holds::edges(life, None, (self.step.started, self.end));
+            let still = edges.released_by.unwrap_or(self.end);
+            blocked.push(Blocked {
+                pid,
+                query: self.query_at(pid, edges.granted_from, still),
+                waited: Bounds::new(
+                    edges.released_from.since(edges.granted_by),
+                    Some(still.since(edges.granted_from)),
+                ),
+                behind: self.statement_at(blocker, edges.granted_by),
+            });
+        }
+        blocked.sort_by_key(|b| (std::cmp::Reverse(b.waited.at_least()), b.pid));
+        blocked
+    }
+
+    fn query_at(&self, pid: i32, from: Mono, to: Mono) -> String {
+        let sightings = self.backends.sightings(pid);
+        sightings
+            .iter()
+            .find(|(at, _)| *at >= from && *at <= to)
+            .or_else(|| sightings.last())
+            .map(|(_, backend)| backend.query.clone())
+            .unwrap_or_default()
+    }
+
+    /// What a session of the migration ran, or had run last, at a moment.
+    fn statement_at(&self, pid: i32, moment: Mono) -> String {
+        let Some(session) = self.session(pid) else {
+            return self.query_at(pid, moment, self.end);
+        };
+        session
+            .spans()
+            .iter()
+            .rev()
+            .find(|span| span.sent <= moment)
+            .map(|span| self.step.text(span.index))
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,476 @@
+//! The command line: arguments exactly as typed.
+//!
+//! Touches nothing and decides nothing: units, names and contradictions are `config`'s to read. Every
+//! option has an environment variable; what is typed wins over it, and both win over the scenario.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::stage::Secret;
+
+/// Proves how long each step of a schema migration holds its locks
+///
+/// lockproof brings up a PostgreSQL server filled from a production snapshot, replays a migration step
+/// by step while it watches the locks, and fails every step that holds ACCESS EXCLUSIVE for longer
+/// than its budget.
+#[derive(Debug, Parser)]
+#[command(name = "lockproof", version, max_term_width = 100)]
+#[command(after_long_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What is shown on the terminal.
+    #[command(flatten)]
+    pub terminal: Terminal,
+}
+
+/// What is shown on the terminal.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Terminal")]
+pub struct Terminal {
+    /// Say nothing but errors and what a file `-` was asked for
+    #[arg(short, long, global = true, env = "LOCKPROOF_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: every hold and every decision; twice: every statement of lockproof's own
+    #[arg(short, long, global = true, env = "LOCKPROOF_VERBOSE", action = ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, env = "LOCKPROOF_COLOR", value_name = "WHEN")]
+    #[arg(value_enum, default_value_t, hide_possible_values = false)]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay a migration on a snapshot and judge how long each step held its locks
+    ///
+    /// PATH is a scenario's folder, its scenario.toml, a folder of .sql files, or .sql files in the order
+    /// in which they are to run, each of them one step.
+    Run(Box<Run>),
+    /// Judge a stored recording again, without a database
+    ///
+    /// The same recording, the same report, wherever and whenever it is judged.
+    Judge(Judge),
+    /// Remove whatever an earlier run left behind: containers, volumes, servers
+    ///
+    /// Finds them by the label that every run puts on what it makes. Runs that are still going are left
+    /// alone.
+    Clean(Clean),
+    /// Say what is there to run on, and what to do about what is missing
+    ///
+    /// Looks at the container engine, its images, the server binaries of this machine, permissions and the
+    /// cache folder. Changes nothing.
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    #[command(after_long_help = COMPLETIONS_HELP)]
+    Completions(Completions),
+    /// Print the manual page, in roff
+    Man,
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = RUN_HELP)]
+pub struct Run {
+    /// A scenario's folder, a scenario.toml, a folder of .sql files, or .sql files in their order
+    ///
+    /// A folder with a scenario.toml is a scenario. In any other folder each .sql file is a step, in
+    /// natural order (2_b.sql before 10_a.sql); undo files are left out and said so, folders below it
+    /// are not looked at.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// Where to run: auto, docker, local or postgres://USER@HOST/DATABASE [default: auto]
+    ///
+    /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
+    /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
+    /// nothing is restored into it. A URL with a password belongs into the environment variable:
+    /// everybody on the machine can read a command line.
+    #[arg(
+        long,
+        env = "LOCKPROOF_STAGE",
+        hide_env_values = true,
+        help_heading = "Stage"
+    )]
+    #[arg(value_name = "WHERE", value_parser = secret)]
+    pub stage: Option<Secret>,
+    /// The container image [default: postgres of the snapshot's major version]
+    #[arg(long, env = "LOCKPROOF_IMAGE", help_heading = "Stage")]
+    pub image: Option<String>,
+    /// A folder of server binaries (initdb, postgres) to use [default: searched for]
+    #[arg(
+        long,
+        env = "LOCKPROOF_PG_BIN",
+        value_name = "DIR",
+        help_heading = "Stage"
+    )]
+    pub pg_bin: Option<PathBuf>,
+    /// The PostgreSQL major to run on, such as 16 [default: the snapshot's]
+    #[arg(
+        long,
+        env = "LOCKPROOF_PG",
+        value_name = "MAJOR",
+        help_heading = "Stage"
+    )]
+    pub pg: Option<u32>,
+    /// A server setting, on top of the production-like ones; repeatable
+    ///
+    /// fsync=off is refused: a lock is held until its transaction's commit is flushed. In the
+    /// environment variable, one setting a line.
+    #[arg(
+        long,
+        env = "LOCKPROOF_SET",
+        value_name = "NAME=VALUE",
+        help_heading = "Stage"
+    )]
+    #[arg(value_delimiter = '\n', action = ArgAction::Append)]
+    pub set: Vec<String>,
+    /// The database's name, once more: yes, it may be run on although it looks like production
+    ///
+    /// Only for --stage postgres://…, which refuses a server that looks like production. The name has
+    /// to be that of the URL's database.
+    #[arg(
+        long,
+        env = "LOCKPROOF_CONFIRM_EXTERNAL",
+        value_name = "DBNAME",
+        help_heading = "Stage"
+    )]
+    pub confirm_external: Option<String>,
+    /// Leave the stage running afterwards and say how to connect
+    #[arg(long, env = "LOCKPROOF_KEEP", help_heading = "Stage", value_parser = BoolishValueParser::new())]
+    pub keep: bool,
+    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
+    #[arg(
+        long,
+        env = "LOCKPROOF_CACHE",
+        value_name = "DIR",
+        help_heading = "Stage"
+    )]
+    pub cache: Option<PathBuf>,
+
+    /// What the stage starts from: a snapshot's name, its folder, or `empty`
+    ///
+    /// A name is looked for as snapshots/NAME in the scenario's folder, in each folder above it, then
+    /// in the working directory. With a / in it, or a . at its start, it is a path. `empty` is an
+    /// empty database: its holds prove nothing about real rows.
+    #[arg(
+        long,
+        env = "LOCKPROOF_SNAPSHOT",
+        value_name = "NAME|PATH|empty",
+        help_heading = "Scenario"
+    )]
+    pub snapshot: Option<String>,
+    /// Sets a variable of the scenario or of its snapshot; repeatable
+    ///
+    /// Replaces ${name} in the SQL and in the strings of scenario.toml. In the environment variable,
+    /// one variable a line; a value with a line break belongs into scenario.toml.
+    #[arg(
+        long,
+        env = "LOCKPROOF_VAR",
+        hide_env_values = true,
+        value_name = "NAME=VALUE",
+        help_heading = "Scenario"
+    )]
+    #[arg(value_delimiter = '\n', action = ArgAction::Append)]
+    pub var: Vec<String>,
+
+    /// The longest hold of ACCESS EXCLUSIVE, such as 50ms [default: 50ms]
+    ///
+    /// Wins over the scenario's own; a step's own budget, with its reason, stays.
+    #[arg(
+        long,
+        env = "LOCKPROOF_BUDGET",
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub budget: Option<String>,
+    /// Warnings fail their step too
+    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
+    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
+    pub allow_unproven: bool,
+    /// The time between two looks at the locks, 0.5ms to 1s [default: 2ms]
+    #[arg(
+        long,
+        env = "LOCKPROOF_INTERVAL",
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub interval: Option<String>,
+    /// At most so many replays, each on a fresh copy, while a step is unproven: 1 to 20 [default: 3]
+    #[arg(
+        long,
+        env = "LOCKPROOF_REPLAYS",
+        value_name = "N",
+        help_heading = "Judgement"
+    )]
+    pub replays: Option<u32>,
+
+    /// Write the report as JSON; `-` is standard output
+    #[arg(
+        long,
+        env = "LOCKPROOF_JSON",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub json: Option<PathBuf>,
+    /// Write the recording, for `lockproof judge`; `-` is standard output
+    #[arg(
+        long,
+        env = "LOCKPROOF_RECORD",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub record: Option<PathBuf>,
+    /// Keep the literals of the SQL in reports and recordings; otherwise each becomes `?`
+    #[arg(long, env = "LOCKPROOF_LITERALS", help_heading = "Output", value_parser = BoolishValueParser::new())]
+    pub literals: bool,
+}
+
+/// The arguments of `judge`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = JUDGE_HELP)]
+pub struct Judge {
+    /// The file that `run --record` wrote; `-` is standard input
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+
+    /// The longest hold of ACCESS EXCLUSIVE, such as 20ms [default: the run's]
+    ///
+    /// A step's own budget, with its reason, stays.
+    #[arg(
+        long,
+        env = "LOCKPROOF_BUDGET",
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub budget: Option<String>,
+    /// Warnings fail their step too
+    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
+    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
+    pub allow_unproven: bool,
+
+    /// Write the report as JSON; `-` is standard output
+    #[arg(
+        long,
+        env = "LOCKPROOF_JSON",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub json: Option<PathBuf>,
+}
+
+/// The arguments of `clean`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = CLEAN_HELP)]
+pub struct Clean {
+    /// Also remove cached snapshots; the next run restores them anew
+    #[arg(long, env = "LOCKPROOF_CLEAN_ALL", value_parser = BoolishValueParser::new())]
+    pub all: bool,
+    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
+    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+}
+
+/// The arguments of `doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = DOCTOR_HELP)]
+pub struct Doctor {
+    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
+    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+}
+
+/// The arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// A stage may be a URL with a password: from here on it cannot be printed.
+fn secret(typed: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(typed))
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  lockproof run scenarios/listings-published
+  lockproof run --snapshot listings migrations/0042_add_column.sql
+  lockproof judge run.jsonl --budget 20ms
+
+`lockproof run --help` says more about running one, `lockproof doctor` what there is to run on.
+
+Exit codes:
+  0      every step within its budgets
+  1      a budget was exceeded
+  2      usage, or the scenario or snapshot description is invalid
+  3      the stage could not be brought up, restored, or was lost
+  4      a statement or a command of the migration failed
+  5      unproven: what was seen neither proves nor refutes the budget
+  6      a report could not be written
+  70     a defect of lockproof
+  128+n  ended by signal n, after cleaning up";
+
+const RUN_HELP: &str = "\
+Examples:
+  # A scenario, on whatever is at hand: a container, else local server binaries
+  lockproof run scenarios/listings-published
+
+  # Two files as the steps of one scenario, on the snapshot `listings`
+  lockproof run --snapshot listings 01_add_column.sql 02_set_not_null.sql
+
+  # A quarter of the rows, a tighter budget, and the recording for later
+  lockproof run scenarios/listings-published --var rows=250000 --budget 20ms --record run.jsonl
+
+  # The gate of a pipeline: the report to a file, warnings fail as well
+  lockproof run db/migrations --snapshot snapshots/shop --strict --json lockproof.json
+
+What is typed wins over LOCKPROOF_… in the environment, that over scenario.toml, that over the
+defaults.
+
+Exit codes:
+  0      every step within its budgets
+  1      a budget was exceeded
+  2      usage, or the scenario or snapshot description is invalid
+  3      the stage could not be brought up, restored, or was lost
+  4      a statement or a command of the migration failed
+  5      unproven: what was seen neither proves nor refutes the budget (0 with --allow-unproven)
+  6      a report could not be written
+  70     a defect of lockproof
+  128+n  ended by signal n, after cleaning up";
+
+const JUDGE_HELP: &str = "\
+Examples:
+  lockproof judge run.jsonl
+  lockproof judge run.jsonl --budget 20ms --strict
+  zstdcat run.jsonl.zst | lockproof judge -
+
+Exit codes:
+  0      every step within its budgets
+  1      a budget was exceeded
+  2      usage, or the recording cannot be read
+  4      a statement or a command of the migration failed
+  5      unproven: what was seen neither proves nor refutes the budget (0 with --allow-unproven)
+  6      a report could not be written
+  70     a defect of lockproof";
+
+const CLEAN_HELP: &str = "\
+Examples:
+  lockproof clean
+  lockproof clean --all
+
+Exit codes:
+  0      nothing is left
+  2      usage
+  3      something could not be removed";
+
+const DOCTOR_HELP: &str = "\
+Exit codes:
+  0      there is a stage to run on
+  2      usage
+  3      there is none; what was printed says how to get one";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  lockproof completions bash > ~/.local/share/bash-completion/completions/lockproof
+  lockproof completions zsh > ~/.zfunc/_lockproof
+  lockproof completions fish > ~/.config/fish/completions/lockproof.fish";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_an_environment_variable_and_a_help_text() {
+        let cli = Cli::command();
+        let commands = cli.get_subcommands().chain([&cli]);
+        for command in commands {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                if argument.is_positional() || ["help", "version"].contains(&id) {
+                    continue;
+                }
+                let name = argument
+                    .get_env()
+                    .unwrap_or_else(|| panic!("`{id}` of `{}` has none", command.get_name()));
+                assert!(name.to_string_lossy().starts_with("LOCKPROOF_"), "{id}");
+                assert!(argument.get_help().is_some(), "{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples_or_exit_codes() {
+        for command in Cli::command().get_subcommands() {
+            let shown = command.get_after_long_help().is_some();
+            assert!(
+                shown || command.get_name() == "man",
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn arguments_are_kept_as_typed() {
+        let cli = Cli::try_parse_from([
+            "lockproof",
+            "run",
+            "a.sql",
+            "b.sql",
+            "--var",
+            "a=1,2",
+            "--var=b=",
+            "--budget",
+            "fifty",
+            "-vv",
+        ])
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(cli.terminal.verbose, 2);
+        let Command::Run(run) = cli.command else {
+            panic!("another command")
+        };
+        assert_eq!(run.paths, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
+        assert_eq!(run.var, ["a=1,2", "b="]);
+        assert_eq!(run.budget.as_deref(), Some("fifty"));
+        assert_eq!(run.stage, None);
+    }
+
+    #[test]
+    fn a_password_in_the_stage_is_never_shown() {
+        let url = "postgres://app:s3cret@db.example/shop";
+        let cli = Cli::try_parse_from(["lockproof", "run", "a.sql", "--stage", url])
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert!(!format!("{cli:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,154 @@
+//! `lockproof doctor`: what there is to run on, and what to do about what is missing.
+
+use lockproof::exit_code::ExitCode;
+use lockproof::stage::docker::Docker;
+use lockproof::stage::local::{Account, binaries};
+use lockproof::stage::provider::DEFAULT_MAJOR;
+use lockproof::{Result, cli, config};
+
+use crate::terminal::{Screen, print};
+
+/// One thing that was looked at.
+struct Check {
+    good: bool,
+    what: String,
+    /// The way out; empty when all is well.
+    help: String,
+}
+
+/// Looks and prints; 3 when there is nothing to run on.
+pub async fn doctor(arguments: &cli::Doctor, screen: &Screen) -> Result<ExitCode> {
+    let engine = engine().await;
+    let servers = servers();
+    let cache = cache(arguments)?;
+    let can_run = engine.iter().all(|check| check.good) || servers.iter().all(|check| check.good);
+    screen.finish();
+    for check in engine.iter().chain(&servers).chain(&cache) {
+        let mark = if check.good { "ok      " } else { "missing " };
+        print(&format!("{mark}{}\n", check.what))?;
+        if !check.help.is_empty() {
+            print(&format!("        help: {}\n", check.help))?;
+        }
+    }
+    print(if can_run {
+        "there is a stage to run on\n"
+    } else {
+        "there is no stage to run on: mend one of the above\n"
+    })?;
+    Ok(if can_run {
+        ExitCode::Within
+    } else {
+        ExitCode::Stage
+    })
+}
+
+async fn engine() -> Vec<Check> {
+    let docker = match Docker::connect().await {
+        Ok(docker) => docker,
+        Err(error) => {
+            return vec![Check {
+                good: false,
+                what: format!("container engine: {error}"),
+                help: "start Docker or Podman, or set DOCKER_HOST to its socket".to_owned(),
+            }];
+        }
+    };
+    let mut checks = Vec::new();
+    checks.push(match docker.describe().await {
+        Ok(info) => Check {
+            good: true,
+            what: format!(
+                "container engine: {} {}, API {}, at {}",
+                info.name, info.version, info.api_version, info.host
+            ),
+            help: String::new(),
+        },
+        Err(error) => Check {
+            good: false,
+            what: format!("container engine: {error}"),
+            help: "see whether the engine's daemon is well".to_owned(),
+        },
+    });
+    let mut images = Vec::new();
+    for major in lockproof::pg::OLDEST_MAJOR..=lockproof::pg::NEWEST_MAJOR {
+        for image in [
+            format!("postgres:{major}"),
+            format!("lockproof/postgres:{major}"),
+        ] {
+            if docker.has_image(&image).await.unwrap_or(false) {
+                images.push(image);
+            }
+        }
+    }
+    checks.push(Check {
+        good: !images.is_empty(),
+        what: if images.is_empty() {
+            "images: none of PostgreSQL".to_owned()
+        } else {
+            format!("images: {}", images.join(", "))
+        },
+        help: if images.is_empty() {
+            format!(
+                "`docker pull postgres:{DEFAULT_MAJOR}`, or `make image PG={DEFAULT_MAJOR}` in \
+                 lockproof's source where no registry is reached"
+            )
+        } else {
+            String::new()
+        },
+    });
+    checks
+}
+
+fn servers() -> Vec<Check> {
+    let search = binaries::find(None);
+    let mut checks = Vec::new();
+    match search.choose(None) {
+        Ok(installation) => checks.push(Check {
+            good: true,
+            what: format!(
+                "server programs: PostgreSQL {} in {}",
+                installation.version,
+                installation.bin_dir.display()
+            ),
+            help: String::new(),
+        }),
+        Err(error) => checks.push(Check {
+            good: false,
+            what: format!("server programs: {error}"),
+            help: "install PostgreSQL's server package, or name its folder with --pg-bin"
+                .to_owned(),
+        }),
+    }
+    match Account::choose(None) {
+        Ok(account) => checks.push(Check {
+            good: true,
+            what: format!("account of a local server: {}", account.name()),
+            help: String::new(),
+        }),
+        Err(error) => checks.push(Check {
+            good: false,
+            what: format!("account of a local server: {error}"),
+            help: "run as an ordinary user, or add the user `postgres`".to_owned(),
+        }),
+    }
+    checks
+}
+
+fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
+    let folder = config::cache(arguments.cache.as_deref())?;
+    // Its nearest parent that is there decides whether it can be made.
+    let present = folder
+        .ancestors()
+        .find(|parent| parent.exists())
+        .unwrap_or(&folder);
+    let writable = nix::unistd::access(present, nix::unistd::AccessFlags::W_OK).is_ok();
+    Ok(vec![Check {
+        good: writable,
+        what: format!("cache folder: {}", folder.display()),
+        help: if writable {
+            String::new()
+        } else {
+            "choose a writable one with --cache".to_owned()
+        },
+    }])
+}

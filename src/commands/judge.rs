@@ -1,0 +1,44 @@
+//! `lockproof judge`: the same report from a recording, without a database.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use lockproof::analyse::Analyst;
+use lockproof::config::Output;
+use lockproof::exit_code::ExitCode;
+use lockproof::recording::read::Reader;
+use lockproof::report::build;
+use lockproof::{Error, Result, cli, config, judge as judging};
+
+use super::output::{Target, show};
+use crate::terminal::Screen;
+
+/// Reads, judges, prints.
+pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
+    let json = arguments
+        .json
+        .as_deref()
+        .map(|path| Target::open(&Output::of(path)))
+        .transpose()?;
+    let mut reader = Reader::new(open(&arguments.recording)?)?;
+    let policy = config::judged_by(arguments, &reader.header().policy)?;
+    let mut analyst = Analyst::new(reader.header().clone());
+    for event in reader.by_ref() {
+        analyst.push(event?);
+    }
+    let timeline = analyst.finish();
+    let judgement = judging::judge(&timeline, &policy);
+    let report = build::build(&timeline, &judgement, &policy);
+    show(&report, &policy, json, false, screen)
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| {
+        Error::usage(format!("the recording `{}` cannot be read", path.display())).because(error)
+    })?;
+    Ok(Box::new(BufReader::new(file)))
+}

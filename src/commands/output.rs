@@ -1,0 +1,88 @@
+//! Where reports go: files that are opened before a run, so that none is lost after it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use lockproof::config::Output;
+use lockproof::exit_code::ExitCode;
+use lockproof::judge::Verdict;
+use lockproof::plan::{OnUnproven, Policy};
+use lockproof::report::{Report, json, table};
+use lockproof::{Error, Result};
+
+use crate::terminal::{Screen, print};
+
+/// A file to be written, or standard output.
+pub enum Target {
+    /// `-`
+    Standard,
+    /// A file, open already.
+    File(PathBuf, File),
+}
+
+impl Target {
+    /// Opens it.
+    pub fn open(output: &Output) -> Result<Self> {
+        let Output::File(path) = output else {
+            return Ok(Self::Standard);
+        };
+        let file = File::create(path).map_err(|error| {
+            Error::report(format!("`{}` cannot be written", path.display()))
+                .because(error)
+                .help("choose a folder that exists and is writable")
+        })?;
+        Ok(Self::File(path.clone(), file))
+    }
+
+    /// Writes a text to its end.
+    pub fn write(self, text: &str) -> Result<()> {
+        match self {
+            Self::Standard => print(text),
+            Self::File(path, mut file) => file
+                .write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|error| {
+                    Error::report(format!("`{}` cannot be written", path.display())).because(error)
+                }),
+        }
+    }
+
+    /// A sink for a stream of lines.
+    pub fn sink(self) -> Box<dyn Write + Send> {
+        match self {
+            Self::Standard => Box::new(BufWriter::new(std::io::stdout())),
+            Self::File(_, file) => Box::new(BufWriter::new(file)),
+        }
+    }
+}
+
+/// Prints the report in every form that was asked for; the exit code.
+pub fn show(
+    report: &Report,
+    policy: &Policy,
+    json_target: Option<Target>,
+    standard_is_taken: bool,
+    screen: &Screen,
+) -> Result<ExitCode> {
+    screen.finish();
+    if standard_is_taken || matches!(json_target, Some(Target::Standard)) {
+        screen.say(&table::render(report, table::Palette::Plain));
+    } else if !screen.is_quiet() {
+        print(&table::render(report, screen.palette()))?;
+    }
+    if let Some(target) = json_target {
+        let text = json::render(report)
+            .map_err(|error| Error::defect("the report is no JSON").because(error))?;
+        target.write(&text)?;
+    }
+    Ok(match report.verdict {
+        Verdict::Within => ExitCode::Within,
+        Verdict::Exceeded => ExitCode::Exceeded,
+        Verdict::Failed => ExitCode::Failed,
+        Verdict::Unproven | Verdict::NotRun => match policy.on_unproven {
+            OnUnproven::Fail => ExitCode::Unproven,
+            OnUnproven::Allow => ExitCode::Within,
+        },
+    })
+}

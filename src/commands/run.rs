@@ -1,0 +1,52 @@
+//! `lockproof run`: the gate.
+
+use lockproof::config::{Output, Planned};
+use lockproof::exit_code::ExitCode;
+use lockproof::{Result, run as library};
+
+use super::output::{Target, show};
+use crate::signals;
+use crate::terminal::Screen;
+
+/// Replays, judges, prints.
+pub async fn run(planned: Planned, screen: &Screen) -> Result<ExitCode> {
+    let json = planned
+        .outputs
+        .json
+        .as_ref()
+        .map(Target::open)
+        .transpose()?;
+    let recording = planned
+        .outputs
+        .record
+        .as_ref()
+        .map(Target::open)
+        .transpose()?;
+    let standard_is_taken = planned.outputs.record == Some(Output::Stdout);
+    let interrupt = signals::listen()?;
+    for note in &planned.notes {
+        screen.say(note);
+    }
+    let finished = library::run(
+        &planned.plan,
+        &planned.notes,
+        screen,
+        &interrupt,
+        recording.map(Target::sink),
+    )
+    .await?;
+    let code = show(
+        &finished.report,
+        &planned.plan.policy,
+        json,
+        standard_is_taken,
+        screen,
+    )?;
+    if let Some(kept) = &finished.kept {
+        screen.say(kept);
+    }
+    match finished.trouble {
+        Some(error) => Err(error),
+        None => Ok(code),
+    }
+}

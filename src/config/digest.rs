@@ -1,0 +1,119 @@
+//! A scenario's digest: the same for the same work, wherever its files are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::plan::{Budget, Step, Work, Wrap};
+
+/// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
+///
+/// Neither the command line's budget nor the stage is in it: they are told beside it. Folders count
+/// from `folder`, so that a copy elsewhere is the same scenario.
+pub fn digest(
+    name: &str,
+    variables: &BTreeMap<String, String>,
+    budgets: &[Budget],
+    steps: &[Step],
+    folder: &Path,
+) -> String {
+    let canonical = Canonical {
+        format: "lockproof scenario 1",
+        name,
+        variables,
+        budgets: in_order(budgets),
+        steps: steps.iter().map(|step| of_step(step, folder)).collect(),
+    };
+    // Structs and sorted maps only: the bytes are the same on every machine. Nothing in them can fail.
+    let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(&bytes) {
+        hex.push_str(&format!("{byte:02x}"));
+    }
+    hex
+}
+
+#[derive(Serialize)]
+struct Canonical<'a> {
+    format: &'a str,
+    name: &'a str,
+    variables: &'a BTreeMap<String, String>,
+    budgets: Vec<&'a Budget>,
+    steps: Vec<CanonicalStep<'a>>,
+}
+
+#[derive(Serialize)]
+struct CanonicalStep<'a> {
+    name: &'a str,
+    work: CanonicalWork<'a>,
+    budgets: Vec<&'a Budget>,
+    lock_timeout: Option<Duration>,
+    statement_timeout: Option<Duration>,
+    timeout: Option<Duration>,
+    attempts: u32,
+    backoff: Duration,
+}
+
+#[derive(Serialize)]
+enum CanonicalWork<'a> {
+    Sql {
+        text: &'a str,
+        wrap: Wrap,
+    },
+    Batch {
+        template: &'a str,
+        batch_size: u64,
+        sleep: Duration,
+        after: Option<&'a str>,
+        max_batches: Option<u64>,
+    },
+    Command {
+        argv: &'a [String],
+        folder: String,
+        environment: &'a BTreeMap<String, String>,
+    },
+}
+
+fn of_step<'a>(step: &'a Step, folder: &Path) -> CanonicalStep<'a> {
+    CanonicalStep {
+        name: &step.name,
+        work: match &step.work {
+            Work::Sql(sql) => CanonicalWork::Sql {
+                text: &sql.text,
+                wrap: sql.wrap,
+            },
+            Work::Batch(batch) => CanonicalWork::Batch {
+                template: &batch.template,
+                batch_size: batch.batch_size,
+                sleep: batch.sleep,
+                after: batch.after.as_deref(),
+                max_batches: batch.max_batches,
+            },
+            Work::Command(command) => CanonicalWork::Command {
+                argv: &command.argv,
+                folder: command
+                    .folder
+                    .strip_prefix(folder)
+                    .unwrap_or(&command.folder)
+                    .display()
+                    .to_string(),
+                environment: &command.environment,
+            },
+        },
+        budgets: in_order(&step.budgets),
+        lock_timeout: step.lock_timeout,
+        statement_timeout: step.statement_timeout,
+        timeout: step.timeout,
+        attempts: step.retry.attempts,
+        backoff: step.retry.backoff,
+    }
+}
+
+fn in_order(budgets: &[Budget]) -> Vec<&Budget> {
+    let mut budgets: Vec<&Budget> = budgets.iter().collect();
+    budgets.sort_by_key(|budget| budget.mode);
+    budgets
+}

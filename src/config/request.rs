@@ -1,0 +1,366 @@
+//! One run's decisions, from the paths and options to the `Plan`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Value;
+
+use super::document::{Document, KeyPath};
+use super::scenario::{self, Scenario};
+use super::units::{self, Unfit};
+use super::{
+    Surroundings, budgets, digest, discover, option, script, snapshot, stage, steps, typed_policy,
+    variables, vars,
+};
+use crate::plan::{
+    DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
+    StageChoice, Step,
+};
+use crate::snapshot::Manifest;
+use crate::{Error, Result, cli};
+
+/// The command line, as far as it is read before the scenario.
+pub struct Request<'a> {
+    /// What was typed.
+    pub run: &'a cli::Run,
+    /// Where it was typed.
+    pub surroundings: &'a Surroundings,
+    /// The stage, as `--stage` has it.
+    pub choice: StageChoice,
+    /// The variables of `--var`.
+    pub typed_variables: BTreeMap<String, String>,
+}
+
+/// A snapshot that was asked for.
+struct Snapshot {
+    /// None: none was asked for.
+    choice: Option<SnapshotChoice>,
+    /// The variables that it declares, with its own values for them.
+    declared: BTreeMap<String, String>,
+}
+
+impl Request<'_> {
+    /// The plan of a scenario file.
+    pub fn of_scenario(self, file: &Path, notes: &mut Vec<String>) -> Result<Plan> {
+        let text = script::read(file)?;
+        let mut document = Document::parse(file, &text)?;
+        let own = variables::of_scenario(&document)?;
+        let mut set = own.clone();
+        set.extend(self.typed_variables.clone());
+
+        let folder = discover::parent(file);
+        let snapshot = self.snapshot(&folder, Some((&document, &set)))?;
+        let mut variables = snapshot.declared.clone();
+        variables.extend(set.clone());
+        document.substitute(&variables, |path| {
+            // SQL is left for its own turn, where `${batch_size}` has a meaning.
+            path == "variables" || (path.starts_with("steps[") && path.ends_with("].sql"))
+        })?;
+        let typed: Scenario = document.read()?;
+        let known: BTreeSet<&str> = own
+            .keys()
+            .chain(snapshot.declared.keys())
+            .map(String::as_str)
+            .collect();
+        variables::refuse_unknown(
+            &self.typed_variables,
+            &known,
+            "neither the scenario nor its snapshot declares it",
+        )?;
+
+        let mut policy = Policy::default();
+        for budget in budgets::read(&document, &KeyPath::top("budgets"), &typed.budgets)? {
+            policy.set(budget);
+        }
+        if typed.steps.is_empty() {
+            return Err(Error::usage(format!("`{}` has no step", file.display()))
+                .help("add `[[steps]]` with a `file = \"….sql\"`"));
+        }
+        let steps = steps::Scenario {
+            document: &document,
+            folder: &folder,
+            variables: &variables,
+            policy: &policy,
+        }
+        .steps(&typed.steps, notes)?;
+
+        let name = match typed.name.as_deref().map(str::trim) {
+            Some("") => return Err(document.error(&KeyPath::top("name"), "is empty")),
+            Some(name) => name.to_owned(),
+            None => self.folder_name(&folder),
+        };
+        let scenario = ScenarioId {
+            digest: digest::digest(&name, &set, &policy.budgets, &steps, &folder),
+            name,
+        };
+        let interval = self.interval(Some(&document), typed.interval.as_ref())?;
+        let replays = self.replays(Some(&document), typed.replays.as_ref())?;
+        let snapshot = chosen(snapshot, &set)?;
+        self.finish(
+            Parts {
+                scenario,
+                snapshot,
+                steps,
+                policy,
+                interval,
+                replays,
+            },
+            Some((&document, &typed.stage)),
+            notes,
+        )
+    }
+
+    /// The plan of plain SQL files.
+    pub fn of_files(
+        self,
+        folder: &Path,
+        files: &[PathBuf],
+        notes: &mut Vec<String>,
+    ) -> Result<Plan> {
+        let texts = files
+            .iter()
+            .map(|file| Ok((file.clone(), script::read(file)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let snapshot = self.snapshot(folder, None)?;
+        let known: BTreeSet<&str> = texts
+            .iter()
+            .flat_map(|(_, text)| variables::placeholders(text))
+            .chain(snapshot.declared.keys().map(String::as_str))
+            .collect();
+        variables::refuse_unknown(
+            &self.typed_variables,
+            &known,
+            "no file uses it and no snapshot declares it",
+        )?;
+        let mut variables = snapshot.declared.clone();
+        variables.extend(self.typed_variables.clone());
+        let steps = steps::of_files(&texts, &variables)?;
+        let name = match files {
+            [only] if self.run.paths == [only.clone()] => steps[0].name.clone(),
+            _ => self.folder_name(folder),
+        };
+        let policy = Policy::default();
+        let set = self.typed_variables.clone();
+        let scenario = ScenarioId {
+            digest: digest::digest(&name, &set, &policy.budgets, &steps, folder),
+            name,
+        };
+        let interval = self.interval(None, None)?;
+        let replays = self.replays(None, None)?;
+        let snapshot = chosen(snapshot, &set)?;
+        self.finish(
+            Parts {
+                scenario,
+                snapshot,
+                steps,
+                policy,
+                interval,
+                replays,
+            },
+            None,
+            notes,
+        )
+    }
+
+    /// What is the same for both.
+    fn finish(
+        self,
+        parts: Parts,
+        stage: Option<(&Document<'_>, &scenario::StageText)>,
+        notes: &mut Vec<String>,
+    ) -> Result<Plan> {
+        let Parts {
+            scenario,
+            snapshot,
+            steps,
+            mut policy,
+            interval,
+            replays,
+        } = parts;
+        let run = self.run;
+        typed_policy(
+            &mut policy,
+            run.budget.as_deref(),
+            run.strict,
+            run.allow_unproven,
+        )?;
+        match &snapshot {
+            SnapshotChoice::AsFound => {
+                notes.push("nothing is restored: the server is taken as it is found".to_owned());
+            }
+            SnapshotChoice::Empty => {
+                notes.push(
+                    "the database is empty: its holds prove nothing about real rows".to_owned(),
+                );
+            }
+            SnapshotChoice::Folder { .. } => {}
+        }
+        Ok(Plan {
+            stage: stage::plan(run, self.choice, stage, self.surroundings, notes)?,
+            scenario,
+            snapshot,
+            steps,
+            policy,
+            interval,
+            replays,
+            literals: if run.literals {
+                Literals::Shown
+            } else {
+                Literals::Hidden
+            },
+        })
+    }
+
+    /// The snapshot of the command line, else that of the scenario.
+    fn snapshot(
+        &self,
+        folder: &Path,
+        scenario: Option<(&Document<'_>, &BTreeMap<String, String>)>,
+    ) -> Result<Snapshot> {
+        let external = matches!(self.choice, StageChoice::External { .. });
+        let found = match (&self.run.snapshot, scenario) {
+            (Some(_), _) if external => {
+                return Err(Error::usage(
+                    "`--snapshot` cannot be had with a `postgres://` stage: nothing is restored into a server of somebody else",
+                )
+                .help("leave out `--snapshot` or `--stage`"));
+            }
+            (Some(typed), _) => self
+                .find(typed, &self.surroundings.working_folder, folder)
+                .map_err(|unfit| option("--snapshot", unfit))?,
+            (None, Some((document, variables))) => match document.peek("snapshot") {
+                Some(Value::String(typed)) => {
+                    // An undefined variable is told of when all of them are put in.
+                    let Ok(typed) = vars::substitute(&typed, variables) else {
+                        return Ok(self.without_snapshot(external));
+                    };
+                    match self.find(&typed, folder, folder) {
+                        Ok(found) => found,
+                        Err(_) if external => None,
+                        Err(unfit) => {
+                            return Err(document.unfit(&KeyPath::top("snapshot"), unfit));
+                        }
+                    }
+                }
+                _ => return Ok(self.without_snapshot(external)),
+            },
+            (None, None) => return Ok(self.without_snapshot(external)),
+        };
+        let declared = match &found {
+            Some(folder) => Manifest::load(folder)?.0.variables,
+            None => BTreeMap::new(),
+        };
+        let choice = match found {
+            _ if external => SnapshotChoice::AsFound,
+            None => SnapshotChoice::Empty,
+            Some(folder) => SnapshotChoice::Folder {
+                folder,
+                variables: BTreeMap::new(),
+            },
+        };
+        Ok(Snapshot {
+            choice: Some(choice),
+            declared,
+        })
+    }
+
+    fn without_snapshot(&self, external: bool) -> Snapshot {
+        Snapshot {
+            choice: external.then_some(SnapshotChoice::AsFound),
+            declared: BTreeMap::new(),
+        }
+    }
+
+    /// None: an empty database.
+    fn find(&self, typed: &str, base: &Path, folder: &Path) -> Result<Option<PathBuf>, Unfit> {
+        if typed == snapshot::EMPTY {
+            return Ok(None);
+        }
+        let scenario = self.absolute(folder);
+        let mut searched: Vec<PathBuf> = scenario.ancestors().map(Path::to_owned).collect();
+        searched.push(self.surroundings.working_folder.clone());
+        snapshot::find(typed, &self.absolute(base), &searched).map(Some)
+    }
+
+    /// Without `..`, so that the folders above it are those that it is in.
+    fn absolute(&self, folder: &Path) -> PathBuf {
+        let folder = self.surroundings.working_folder.join(folder);
+        folder.canonicalize().unwrap_or(folder)
+    }
+
+    fn folder_name(&self, folder: &Path) -> String {
+        self.absolute(folder).file_name().map_or_else(
+            || "scenario".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    fn interval(&self, document: Option<&Document<'_>>, typed: Option<&Value>) -> Result<Duration> {
+        let read = |text: &str| {
+            let interval = units::duration(text)?;
+            if (Duration::from_micros(500)..=Duration::from_secs(1)).contains(&interval) {
+                return Ok(interval);
+            }
+            Err(Unfit::new(
+                format!("has to be from 0.5ms to 1s, not `{}`", text.trim()),
+                "quicker, the sampler would burden the server; slower, it would see too little",
+            ))
+        };
+        match (&self.run.interval, document, typed) {
+            (Some(text), _, _) => read(text).map_err(|unfit| option("--interval", unfit)),
+            (None, Some(document), Some(value)) => units::with_unit(value)
+                .and_then(|text| read(&text))
+                .map_err(|unfit| document.unfit(&KeyPath::top("interval"), unfit)),
+            _ => Ok(DEFAULT_INTERVAL),
+        }
+    }
+
+    fn replays(&self, document: Option<&Document<'_>>, typed: Option<&Value>) -> Result<u32> {
+        let read = |count: u64| match u32::try_from(count) {
+            Ok(count @ 1..=20) => Ok(count),
+            _ => Err(Unfit::new(
+                format!("has to be from 1 to 20, not {count}"),
+                "each one replays the scenario on a fresh copy of the snapshot",
+            )),
+        };
+        match (self.run.replays, document, typed) {
+            (Some(count), _, _) => {
+                read(u64::from(count)).map_err(|unfit| option("--replays", unfit))
+            }
+            (None, Some(document), Some(value)) => units::count(value)
+                .and_then(read)
+                .map_err(|unfit| document.unfit(&KeyPath::top("replays"), unfit)),
+            _ => Ok(DEFAULT_REPLAYS),
+        }
+    }
+}
+
+/// What scenario files and plain files come to.
+struct Parts {
+    scenario: ScenarioId,
+    snapshot: SnapshotChoice,
+    steps: Vec<Step>,
+    policy: Policy,
+    interval: Duration,
+    replays: u32,
+}
+
+/// Hands the snapshot those of the variables that it declares.
+fn chosen(snapshot: Snapshot, set: &BTreeMap<String, String>) -> Result<SnapshotChoice> {
+    match snapshot.choice {
+        Some(SnapshotChoice::Folder { folder, .. }) => Ok(SnapshotChoice::Folder {
+            folder,
+            variables: set
+                .iter()
+                .filter(|(name, _)| snapshot.declared.contains_key(*name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }),
+        Some(choice) => Ok(choice),
+        None => Err(Error::usage("no snapshot to start from").help(
+            "name one with `--snapshot NAME` or `snapshot = \"NAME\"` in scenario.toml; \
+             `--snapshot empty` starts from an empty database",
+        )),
+    }
+}

@@ -1,0 +1,271 @@
+//! Durations, sizes and counts: text with its unit → a typed value.
+//!
+//! Says what is wrong without its place: the caller knows the key or the option and puts it in front.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use toml::Value;
+
+/// Why a value does not fit, worded to follow the name of its key: `has no unit: \`50\``.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unfit {
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+impl Unfit {
+    /// What is wrong, and the way out.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
+const DURATION_HELP: &str = "write it with its unit, such as `50ms`, `1.5s` or `2m`";
+const SIZE_HELP: &str = "write it with its unit, such as `512MB` or `2GiB`";
+/// The server keeps its timeouts in a 32-bit number of milliseconds.
+const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// A duration longer than nothing.
+pub fn duration(text: &str) -> Result<Duration, Unfit> {
+    let duration = rest(text)?;
+    if duration.is_zero() {
+        return Err(Unfit::new(
+            format!("has to be longer than nothing, not `{}`", text.trim()),
+            DURATION_HELP,
+        ));
+    }
+    Ok(duration)
+}
+
+/// A duration that may be nothing, such as a rest between two batches.
+pub fn rest(text: &str) -> Result<Duration, Unfit> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Unfit::new("is empty", DURATION_HELP));
+    }
+    if text.parse::<f64>().is_ok() {
+        return Err(Unfit::new(format!("has no unit: `{text}`"), DURATION_HELP));
+    }
+    let Ok(signed) = text.parse::<SignedDuration>() else {
+        return Err(Unfit::new(
+            format!("is no duration: `{text}`"),
+            DURATION_HELP,
+        ));
+    };
+    let Ok(duration) = Duration::try_from(signed) else {
+        return Err(Unfit::new(
+            format!("has to be longer than nothing, not `{text}`"),
+            DURATION_HELP,
+        ));
+    };
+    if duration > LONGEST {
+        return Err(Unfit::new(
+            format!("is too long: `{text}`"),
+            "the longest is 24 days",
+        ));
+    }
+    Ok(duration)
+}
+
+/// A timeout that the server keeps in whole milliseconds, and for which 0 means none.
+pub fn server_timeout(text: &str) -> Result<Duration, Unfit> {
+    let timeout = duration(text)?;
+    if timeout.subsec_nanos() % 1_000_000 != 0 {
+        return Err(Unfit::new(
+            format!("has to be whole milliseconds, not `{}`", text.trim()),
+            "the server knows nothing shorter, and takes 0 for no timeout at all",
+        ));
+    }
+    Ok(timeout)
+}
+
+/// A number of bytes: `MB` is a million, `MiB` is 1024 × 1024.
+pub fn size(text: &str) -> Result<u64, Unfit> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: u64 = match unit.trim() {
+        "" if !number.is_empty() => {
+            return Err(Unfit::new(format!("has no unit: `{text}`"), SIZE_HELP));
+        }
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(Unfit::new(format!("is no size: `{text}`"), SIZE_HELP)),
+    };
+    let Ok(number) = number.parse::<f64>() else {
+        return Err(Unfit::new(format!("is no size: `{text}`"), SIZE_HELP));
+    };
+    let bytes = number * factor as f64;
+    // 2^53: beyond it a float no longer counts every byte, and no machine has as much.
+    if !(1.0..=9_007_199_254_740_992.0).contains(&bytes) {
+        return Err(Unfit::new(
+            format!("is no possible size: `{text}`"),
+            SIZE_HELP,
+        ));
+    }
+    Ok(bytes as u64)
+}
+
+/// A whole number of at least 1, as an integer or, out of a variable, as text.
+pub fn count(value: &Value) -> Result<u64, Unfit> {
+    let number = match value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::String(text) => text.trim().replace('_', "").parse().ok(),
+        other => {
+            return Err(Unfit::new(
+                format!("has to be a whole number, not {}", kind_of(other)),
+                "write it without quotes and without a fraction, such as `5000`",
+            ));
+        }
+    };
+    number.filter(|&number| number > 0).ok_or_else(|| {
+        Unfit::new(
+            format!(
+                "has to be a whole number of at least 1, not `{}`",
+                shown(value)
+            ),
+            "write it without quotes and without a fraction, such as `5000`",
+        )
+    })
+}
+
+/// The text of a value that has to carry a unit.
+pub fn with_unit(value: &Value) -> Result<String, Unfit> {
+    match value {
+        // Numbers go on as text, to be told that they have no unit.
+        Value::String(_) | Value::Integer(_) | Value::Float(_) => Ok(shown(value)),
+        other => Err(Unfit::new(
+            format!("has to be text with a unit, not {}", kind_of(other)),
+            "write it in quotes, such as `\"50ms\"` or `\"2GiB\"`",
+        )),
+    }
+}
+
+/// A scalar as it is put into SQL or handed to the server; None for arrays, tables and dates.
+pub fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_) | Value::Integer(_) | Value::Boolean(_) => Some(shown(value)),
+        _ => None,
+    }
+}
+
+/// What a value is, with its article.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "an integer",
+        Value::Float(_) => "a float",
+        Value::Boolean(_) => "a boolean",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T: std::fmt::Debug>(result: Result<T, Unfit>) -> String {
+        match result {
+            Ok(value) => panic!("{value:?}"),
+            Err(unfit) => unfit.message,
+        }
+    }
+
+    #[test]
+    fn durations_need_their_unit() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration(" 1.5s "), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("500us"), Ok(Duration::from_micros(500)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(message(duration("50")), "has no unit: `50`");
+        assert_eq!(message(duration("0")), "has no unit: `0`");
+        assert_eq!(message(duration("")), "is empty");
+        assert_eq!(message(duration("soon")), "is no duration: `soon`");
+        assert_eq!(
+            message(duration("50 lightyears")),
+            "is no duration: `50 lightyears`"
+        );
+        assert_eq!(
+            message(duration("0s")),
+            "has to be longer than nothing, not `0s`"
+        );
+        assert_eq!(
+            message(duration("-5ms")),
+            "has to be longer than nothing, not `-5ms`"
+        );
+        assert_eq!(
+            message(duration("5ms ago")),
+            "has to be longer than nothing, not `5ms ago`"
+        );
+        assert_eq!(message(duration("9999h")), "is too long: `9999h`");
+        assert_eq!(rest("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_timeout_that_the_server_would_round_to_none_is_refused() {
+        assert_eq!(server_timeout("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(
+            message(server_timeout("400us")),
+            "has to be whole milliseconds, not `400us`"
+        );
+    }
+
+    #[test]
+    fn sizes_need_their_unit() {
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("512MB"), Ok(512_000_000));
+        assert_eq!(size("1.5 KiB"), Ok(1536));
+        assert_eq!(message(size("512")), "has no unit: `512`");
+        assert_eq!(message(size("")), "is no size: ``");
+        assert_eq!(message(size("MB")), "is no size: `MB`");
+        assert_eq!(message(size("1.2.3MB")), "is no size: `1.2.3MB`");
+        assert_eq!(message(size("-2GB")), "is no size: `-2GB`");
+        assert_eq!(message(size("0GB")), "is no possible size: `0GB`");
+        assert_eq!(
+            message(size("9999999TB")),
+            "is no possible size: `9999999TB`"
+        );
+    }
+
+    #[test]
+    fn counts_are_whole_and_positive() {
+        assert_eq!(count(&Value::Integer(5)), Ok(5));
+        assert_eq!(count(&Value::String("5_000".into())), Ok(5000));
+        for bad in [
+            Value::Integer(0),
+            Value::Integer(-1),
+            Value::String("x".into()),
+        ] {
+            assert!(message(count(&bad)).starts_with("has to be a whole number of at least 1"));
+        }
+        assert_eq!(
+            message(count(&Value::Float(1.5))),
+            "has to be a whole number, not a float"
+        );
+    }
+}

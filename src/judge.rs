@@ -1,0 +1,349 @@
+//! Timeline × policy → findings and verdict. Pure.
+//!
+//! A step that was replayed several times is exceeded when any replay proves it, within when one
+//! proves that and none disproves it, else unproven. A gate fails closed.
+
+use std::time::Duration;
+
+use crate::analyse::{Blocked, Hold, StepFacts, Timeline};
+use crate::bounds::Proof;
+use crate::plan::{Level, OnWarning, Policy};
+use crate::recording::format::{Outcome, StepHeader, Trace};
+
+/// A step's, or the run's, verdict.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Proved to keep its budgets.
+    Within,
+    /// Proved to break one.
+    Exceeded,
+    /// What was seen proves neither.
+    Unproven,
+    /// A statement or a program of it failed.
+    Failed,
+    /// It was not reached.
+    NotRun,
+}
+
+impl Verdict {
+    /// The verdict's name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Exceeded => "exceeded",
+            Self::Unproven => "unproven",
+            Self::Failed => "failed",
+            Self::NotRun => "not run",
+        }
+    }
+
+    /// How much one such step weighs in the run's verdict.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Within => 0,
+            Self::NotRun => 1,
+            Self::Unproven => 2,
+            Self::Exceeded => 3,
+            Self::Failed => 4,
+        }
+    }
+}
+
+/// What was judged, and how it came out.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The run's verdict: that of its worst step.
+    pub verdict: Verdict,
+    /// One for each step of the scenario.
+    pub steps: Vec<StepJudgement>,
+}
+
+/// A step's verdict.
+#[derive(Debug, Clone)]
+pub struct StepJudgement {
+    /// How it came out.
+    pub verdict: Verdict,
+    /// The facts of the replay that decided it; None when it was not reached.
+    pub facts: Option<StepFacts>,
+    /// Replays that ran it.
+    pub replays: u32,
+    /// What is to be said about it.
+    pub findings: Vec<Finding>,
+}
+
+/// Something to be said about a step.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Whether it decides the verdict.
+    pub level: Level,
+    /// What it is.
+    pub kind: FindingKind,
+}
+
+/// What there is to say.
+#[derive(Debug, Clone)]
+pub enum FindingKind {
+    /// A hold surely lasted longer than its budget.
+    HoldExceeded {
+        /// The longest of those that one statement took in one mode.
+        hold: Hold,
+        /// How many more there are.
+        more: usize,
+        /// The budget.
+        limit: Duration,
+        /// What the step did to the relation or its table meanwhile.
+        trace: Option<Trace>,
+    },
+    /// The budget lies between a hold's bounds.
+    HoldUnproven {
+        /// The longest of those that one statement took in one mode.
+        hold: Hold,
+        /// How many more there are.
+        more: usize,
+        /// The budget.
+        limit: Duration,
+    },
+    /// A hold longer than the budget could have come and gone unseen.
+    Blind {
+        /// The longest that could.
+        hidden: Duration,
+        /// The budget.
+        limit: Duration,
+    },
+    /// A statement or a program failed.
+    Failed {
+        /// One line.
+        message: String,
+        /// Further lines.
+        details: Vec<String>,
+    },
+    /// The step was not reached.
+    NotRun,
+    /// Other sessions waited behind the migration.
+    Blocked {
+        /// How many.
+        count: usize,
+        /// The one that waited longest.
+        longest: Blocked,
+    },
+    /// The batches of a backfill grow slower as it goes on.
+    BatchSlowsDown {
+        /// Median time of the first tenth.
+        early: Duration,
+        /// Median time of the last tenth.
+        late: Duration,
+    },
+}
+
+/// Judges everything.
+pub fn judge(timeline: &Timeline, policy: &Policy) -> Judgement {
+    let steps: Vec<StepJudgement> = timeline
+        .header
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, header)| {
+            let tries: Vec<StepJudgement> = timeline
+                .replays
+                .iter()
+                .flat_map(|replay| &replay.steps)
+                .filter(|facts| facts.step == index)
+                .map(|facts| judge_step(facts, header, policy))
+                .collect();
+            decide(tries)
+        })
+        .collect();
+    let verdict = steps
+        .iter()
+        .map(|step| step.verdict)
+        .max_by_key(|verdict| verdict.weight())
+        .map_or(Verdict::Unproven, |worst| match worst {
+            // A step that was not reached is not proved.
+            Verdict::NotRun => Verdict::Unproven,
+            worst => worst,
+        });
+    let verdict = if timeline.stage_lost.is_some() {
+        Verdict::Failed
+    } else {
+        verdict
+    };
+    Judgement { verdict, steps }
+}
+
+/// One step's verdict from those of its replays: the worst that is proved counts, and a proof
+/// counts more than none.
+fn decide(tries: Vec<StepJudgement>) -> StepJudgement {
+    let replays = u32::try_from(tries.len()).unwrap_or(u32::MAX);
+    let rank = |verdict: Verdict| match verdict {
+        Verdict::Failed => 0,
+        Verdict::Exceeded => 1,
+        Verdict::Within => 2,
+        Verdict::Unproven => 3,
+        Verdict::NotRun => 4,
+    };
+    let mut decided = tries
+        .into_iter()
+        .min_by_key(|judged| rank(judged.verdict))
+        .unwrap_or_else(|| StepJudgement {
+            verdict: Verdict::NotRun,
+            facts: None,
+            replays: 0,
+            findings: vec![Finding {
+                level: Level::Fail,
+                kind: FindingKind::NotRun,
+            }],
+        });
+    decided.replays = replays;
+    decided
+}
+
+fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJudgement {
+    let mut verdict = Verdict::Within;
+    let mut findings = Vec::new();
+    let worse = |verdict: Verdict, than: Verdict| {
+        if verdict.weight() > than.weight() {
+            verdict
+        } else {
+            than
+        }
+    };
+    for hold in &facts.holds {
+        let Some(budget) = policy.budget_for(hold.mode, &header.budgets) else {
+            continue;
+        };
+        let level = match policy.on_warning {
+            OnWarning::Fail => Level::Fail,
+            OnWarning::Report => budget.level,
+        };
+        let limit = budget.limit;
+        let (kind, outcome) = match hold.hold.against(limit) {
+            Proof::Within => continue,
+            Proof::Exceeded => (
+                FindingKind::HoldExceeded {
+                    hold: hold.clone(),
+                    more: 0,
+                    limit,
+                    trace: trace_of(hold, &facts.traces),
+                },
+                Verdict::Exceeded,
+            ),
+            // A warning must be sure of itself.
+            Proof::Neither if level == Level::Warn => continue,
+            Proof::Neither => (
+                FindingKind::HoldUnproven {
+                    hold: hold.clone(),
+                    more: 0,
+                    limit,
+                },
+                Verdict::Unproven,
+            ),
+        };
+        if level == Level::Fail {
+            verdict = worse(outcome, verdict);
+        }
+        add(&mut findings, Finding { level, kind });
+    }
+    if let Some(limit) = tightest(header, policy).filter(|limit| facts.blind > *limit) {
+        verdict = worse(Verdict::Unproven, verdict);
+        findings.push(Finding {
+            level: Level::Fail,
+            kind: FindingKind::Blind {
+                hidden: facts.blind,
+                limit,
+            },
+        });
+    }
+    match &facts.outcome {
+        Some(Outcome::Done) => {}
+        Some(Outcome::Failed { message, details }) => {
+            verdict = Verdict::Failed;
+            findings.insert(
+                0,
+                Finding {
+                    level: Level::Fail,
+                    kind: FindingKind::Failed {
+                        message: message.clone(),
+                        details: details.clone(),
+                    },
+                },
+            );
+        }
+        None => verdict = worse(Verdict::Unproven, verdict),
+    }
+    findings.extend(remarks(facts));
+    StepJudgement {
+        verdict,
+        facts: Some(facts.clone()),
+        replays: 1,
+        findings,
+    }
+}
+
+/// Adds a finding, or counts it with one of the same kind about the same statement and mode: a
+/// statement that locks a thousand partitions is one thing to say. Holds come longest first.
+fn add(findings: &mut Vec<Finding>, finding: Finding) {
+    use FindingKind::{HoldExceeded, HoldUnproven};
+    for present in findings.iter_mut().filter(|f| f.level == finding.level) {
+        match (&mut present.kind, &finding.kind) {
+            (HoldExceeded { hold, more, .. }, HoldExceeded { hold: other, .. })
+            | (HoldUnproven { hold, more, .. }, HoldUnproven { hold: other, .. })
+                if hold.mode == other.mode && hold.granted_by == other.granted_by =>
+            {
+                *more += 1;
+                return;
+            }
+            _ => {}
+        }
+    }
+    findings.push(finding);
+}
+
+/// The tightest limit that an unseen hold could break. Modes that only warn do not make a step
+/// unproven.
+fn tightest(header: &StepHeader, policy: &Policy) -> Option<Duration> {
+    crate::pg::LockMode::WATCHED
+        .into_iter()
+        .filter_map(|mode| policy.budget_for(mode, &header.budgets))
+        .filter(|budget| budget.level == Level::Fail || policy.on_warning == OnWarning::Fail)
+        .map(|budget| budget.limit)
+        .min()
+}
+
+/// What the step did to the relation that was held, or to the table that an index belongs to.
+fn trace_of(hold: &Hold, traces: &[Trace]) -> Option<Trace> {
+    let named = |name: &str| traces.iter().find(|trace| trace.relation == name);
+    named(&hold.relation)
+        .or_else(|| named(hold.parent.as_deref()?))
+        .cloned()
+}
+
+/// What is worth saying without a budget being broken.
+fn remarks(facts: &StepFacts) -> Vec<Finding> {
+    let mut remarks = Vec::new();
+    if let Some(longest) = facts.blocked.first() {
+        remarks.push(FindingKind::Blocked {
+            count: facts.blocked.len(),
+            longest: longest.clone(),
+        });
+    }
+    // Twice as slow after twenty batches is growth, not noise.
+    if let Some(batches) = &facts.batches
+        && batches.count >= 20
+        && batches.late > batches.early * 2
+    {
+        remarks.push(FindingKind::BatchSlowsDown {
+            early: batches.early,
+            late: batches.late,
+        });
+    }
+    remarks
+        .into_iter()
+        .map(|kind| Finding {
+            level: Level::Warn,
+            kind,
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! The thread that polls, and its own health. Judges nothing, and cannot block the observed.
+
+mod changes;
+mod people;
+pub mod sampler;
+
+pub use sampler::{Sampler, Setup};

@@ -1,0 +1,441 @@
+//! A thread of its own, with a runtime and a connection of its own, that polls lock rows.
+//!
+//! It waits on its control channel, whose time-out parks the thread: a tokio timer of 1 ms takes
+//! 2.1 ms, a parked thread 1.1 ms. A result that finds the event channel full is dropped and
+//! counted; the next one is compared with the last that got through, so a drop widens bounds just
+//! as a missed poll does.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use futures_util::TryStreamExt;
+use hdrhistogram::Histogram;
+use tokio::sync::oneshot;
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+
+use super::changes;
+use super::people::People;
+use crate::clock::{Clock, Mono};
+use crate::pg::session::tell;
+use crate::pg::{Session, names, queries};
+use crate::plan::Literals;
+use crate::recording::format::{Event, LockRow, Poll, Quantiles};
+use crate::stage::Endpoint;
+use crate::{Error, Result};
+
+/// How often a line tells that polls go on.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the people are asked about while nothing changes.
+const PEOPLE: Duration = Duration::from_millis(20);
+/// The same in a crowd: `pg_blocking_pids` locks the whole lock table for each that waits.
+const PEOPLE_IN_A_CROWD: Duration = Duration::from_millis(200);
+/// More rows than this are a crowd.
+const CROWD: usize = 16;
+
+/// What the sampler's session sets for itself: it cannot write, cannot wait for a lock, cannot run
+/// for long, so it cannot block what it watches.
+const OWN_SETTINGS: &str = "SET default_transaction_read_only = on; SET lock_timeout = '100ms'; \
+     SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; \
+     SET search_path = pg_catalog; SET jit = off";
+
+/// What a sampler needs.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// Its major version.
+    pub server_major: u32,
+    /// The database whose locks count.
+    pub database_oid: u32,
+    /// The time between two polls.
+    pub interval: Duration,
+    /// Gaps longer than this are told one by one.
+    pub gap_floor: Duration,
+    /// The run's clock.
+    pub clock: Clock,
+    /// Whether literals may be told.
+    pub literals: Literals,
+    /// Where events go.
+    pub events: Sender<Event>,
+}
+
+enum Request {
+    /// Poll now, and answer when all that the poll showed has been told.
+    Sync(oneshot::Sender<()>),
+    /// End.
+    Stop,
+}
+
+/// A running sampler.
+#[derive(Debug)]
+pub struct Sampler {
+    control: Sender<Request>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sync(_) => "Sync",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+impl Sampler {
+    /// Starts one and waits for its first poll.
+    ///
+    /// # Errors
+    /// The session cannot be opened or prepared.
+    pub async fn start(setup: Setup) -> Result<Self> {
+        let (control, requests) = bounded(16);
+        let (ready, started) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("sampler".to_owned())
+            .spawn(move || thread_main(setup, &requests, ready))
+            .map_err(|error| Error::defect("cannot start the sampler's thread").because(error))?;
+        let sampler = Self {
+            control,
+            thread: Some(thread),
+        };
+        started
+            .await
+            .map_err(|_| Error::defect("the sampler's thread ended before it began"))??;
+        sampler.sync().await?;
+        Ok(sampler)
+    }
+
+    /// Has a poll taken after this moment and waits until all that it showed has been told.
+    ///
+    /// # Errors
+    /// The sampler has ended: its connection broke.
+    pub async fn sync(&self) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || Error::stage("the sampler lost its connection to the server");
+        self.control
+            .try_send(Request::Sync(answer))
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
+    }
+
+    /// Ends it; its last event is `sampling`.
+    pub async fn stop(mut self) {
+        // Disconnected: it has ended already.
+        let _ = self.control.send(Request::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn thread_main(setup: Setup, requests: &Receiver<Request>, ready: oneshot::Sender<Result<()>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(
+                Error::defect("cannot start the sampler's runtime").because(error)
+            ));
+            return;
+        }
+    };
+    let eyes = match runtime.block_on(Eyes::open(&setup)) {
+        Ok(eyes) => eyes,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let _ = ready.send(Ok(()));
+    Loop::new(setup).run(&runtime, &eyes, requests);
+}
+
+/// The session and its prepared queries.
+struct Eyes {
+    session: Session,
+    locks: Statement,
+    activity: Statement,
+}
+
+impl Eyes {
+    async fn open(setup: &Setup) -> Result<Self> {
+        let session = Session::open(&setup.endpoint, names::SAMPLER).await?;
+        let failed = |error: tokio_postgres::Error| {
+            Error::stage("the sampler cannot prepare its queries")
+                .because(crate::pg::session::Told(tell(&error)))
+        };
+        let client = &session.client;
+        client.batch_execute(OWN_SETTINGS).await.map_err(failed)?;
+        let locks = client.prepare(queries::LOCKS).await.map_err(failed)?;
+        let activity = client
+            .prepare(queries::activity(setup.server_major))
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            session,
+            locks,
+            activity,
+        })
+    }
+
+    async fn look(
+        &self,
+        database: u32,
+        rows: &mut Vec<LockRow>,
+    ) -> Result<(), tokio_postgres::Error> {
+        rows.clear();
+        let parameters: [&(dyn ToSql + Sync); 1] = [&database];
+        let answer = self
+            .session
+            .client
+            .query_raw(&self.locks, parameters)
+            .await?;
+        futures_util::pin_mut!(answer);
+        while let Some(row) = answer.try_next().await? {
+            rows.extend(changes::row(
+                row.get(0),
+                row.get(1),
+                row.get(2),
+                row.get(3),
+                row.get(4),
+            ));
+        }
+        Ok(())
+    }
+}
+
+struct Loop {
+    setup: Setup,
+    people: People,
+    /// What the last poll that was told showed, and the last poll that showed the same.
+    told: Vec<LockRow>,
+    last: Option<Poll>,
+    rows: Vec<LockRow>,
+    taken: Vec<LockRow>,
+    gone: Vec<LockRow>,
+    /// Gaps that could not be told yet, as one.
+    gap_to_tell: Option<(Mono, Mono)>,
+    heartbeat: Heartbeat,
+    people_asked: Mono,
+    samples: u64,
+    dropped: u64,
+    gaps: Histogram<u64>,
+    round_trips: Histogram<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Heartbeat {
+    at: Mono,
+    count: u64,
+    longest: Duration,
+}
+
+impl Loop {
+    fn new(setup: Setup) -> Self {
+        Self {
+            heartbeat: Heartbeat {
+                at: setup.clock.now(),
+                ..Heartbeat::default()
+            },
+            setup,
+            people: People::default(),
+            told: Vec::new(),
+            last: None,
+            rows: Vec::new(),
+            taken: Vec::new(),
+            gone: Vec::new(),
+            gap_to_tell: None,
+            people_asked: Mono(0),
+            samples: 0,
+            dropped: 0,
+            gaps: histogram(),
+            round_trips: histogram(),
+        }
+    }
+
+    fn run(mut self, runtime: &tokio::runtime::Runtime, eyes: &Eyes, requests: &Receiver<Request>) {
+        let mut error = None;
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut due = self.setup.clock.now();
+        loop {
+            let rest = due.since(self.setup.clock.now());
+            match requests.recv_timeout(rest) {
+                Ok(Request::Sync(answer)) => waiting.push(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            match self.poll(runtime, eyes) {
+                Ok(poll) => {
+                    due = Mono(poll.sent.0 + nanos(self.setup.interval));
+                    if !waiting.is_empty() || poll.received.since(self.heartbeat.at) >= HEARTBEAT {
+                        self.beat(poll);
+                    }
+                    for answer in waiting.drain(..) {
+                        // Whoever asked may have been interrupted.
+                        let _ = answer.send(());
+                    }
+                }
+                // A poll that failed is a poll that was missed; the next one tells the gap.
+                Err(failure) if !failure.is_closed() => {
+                    due = Mono(self.setup.clock.now().0 + nanos(self.setup.interval));
+                }
+                Err(failure) => {
+                    error = Some(tell(&failure));
+                    break;
+                }
+            }
+        }
+        let event = Event::Sampling {
+            samples: self.samples,
+            dropped: self.dropped,
+            gap: quantiles(&self.gaps),
+            round_trip: quantiles(&self.round_trips),
+            error,
+        };
+        // Disconnected: nobody listens any more.
+        let _ = self.setup.events.send(event);
+    }
+
+    fn poll(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        eyes: &Eyes,
+    ) -> Result<Poll, tokio_postgres::Error> {
+        let clock = self.setup.clock;
+        let sent = clock.now();
+        runtime.block_on(eyes.look(self.setup.database_oid, &mut self.rows))?;
+        let poll = Poll {
+            sent,
+            received: clock.now(),
+        };
+        changes::keep_numbers(&mut self.rows, &self.told);
+        self.rows.sort_unstable();
+        self.rows.dedup();
+        self.samples += 1;
+        self.round_trips
+            .saturating_record(micros(poll.received.since(sent)));
+        let changed = self.rows != self.told;
+        if self.tell_change(poll, changed) {
+            self.count(poll);
+            self.last = Some(poll);
+        }
+        self.ask_people(runtime, eyes, poll, changed)?;
+        Ok(poll)
+    }
+
+    /// Tells what changed; false when the channel is full, as if there had been no poll.
+    fn tell_change(&mut self, poll: Poll, changed: bool) -> bool {
+        if !changed {
+            return true;
+        }
+        changes::diff(&self.told, &self.rows, &mut self.taken, &mut self.gone);
+        let event = Event::Locks {
+            before: self.last,
+            poll,
+            taken: self.taken.clone(),
+            gone: self.gone.clone(),
+        };
+        if self.setup.events.try_send(event).is_err() {
+            self.dropped += 1;
+            return false;
+        }
+        std::mem::swap(&mut self.told, &mut self.rows);
+        true
+    }
+
+    /// Books the gap since the last poll that was told.
+    fn count(&mut self, poll: Poll) {
+        self.heartbeat.count += 1;
+        let Some(last) = self.last else {
+            return;
+        };
+        let gap = poll.received.since(last.sent);
+        self.gaps.saturating_record(micros(gap));
+        if gap <= self.setup.gap_floor {
+            self.heartbeat.longest = self.heartbeat.longest.max(gap);
+        } else {
+            let (from, to) = self.gap_to_tell.unwrap_or((last.sent, poll.received));
+            self.gap_to_tell = Some((from.min(last.sent), to.max(poll.received)));
+        }
+        if let Some((from, to)) = self.gap_to_tell
+            && self.setup.events.try_send(Event::Gap { from, to }).is_ok()
+        {
+            self.gap_to_tell = None;
+        }
+    }
+
+    fn beat(&mut self, poll: Poll) {
+        if let Some((from, to)) = self.gap_to_tell.take() {
+            let _ = self.setup.events.send(Event::Gap { from, to });
+        }
+        let event = Event::Samples {
+            count: self.heartbeat.count,
+            longest_gap: self.heartbeat.longest,
+            last: self.last.unwrap_or(poll),
+        };
+        // This one waits for room: whoever asked waits as well.
+        let _ = self.setup.events.send(event);
+        self.heartbeat = Heartbeat {
+            at: poll.received,
+            ..Heartbeat::default()
+        };
+    }
+
+    fn ask_people(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        eyes: &Eyes,
+        poll: Poll,
+        changed: bool,
+    ) -> Result<(), tokio_postgres::Error> {
+        let pause = if self.told.len() > CROWD {
+            PEOPLE_IN_A_CROWD
+        } else {
+            PEOPLE
+        };
+        let since = poll.received.since(self.people_asked);
+        let few = self.told.len() <= CROWD;
+        if self.told.is_empty() || !(since >= pause || (changed && few)) {
+            return Ok(());
+        }
+        self.people_asked = poll.received;
+        let activity = runtime.block_on(eyes.session.client.query(&eyes.activity, &[]))?;
+        let news = self.people.news(
+            self.setup.clock.now(),
+            &activity,
+            &self.told,
+            self.setup.literals,
+        );
+        for event in news {
+            // News that finds no room is lost; the lock rows say the same with less comfort.
+            let _ = self.setup.events.try_send(event);
+        }
+        Ok(())
+    }
+}
+
+/// One to 60 million microseconds with three figures: 180 kB, whatever the length of a run.
+fn histogram() -> Histogram<u64> {
+    #[expect(clippy::unwrap_used, reason = "constant bounds that the crate accepts")]
+    Histogram::new_with_bounds(1, 60_000_000, 3).unwrap()
+}
+
+fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
+    Quantiles {
+        p50: Duration::from_micros(histogram.value_at_quantile(0.5)),
+        p99: Duration::from_micros(histogram.value_at_quantile(0.99)),
+        max: Duration::from_micros(histogram.max()),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,10 @@
+//! `application_name` of lockproof's sessions, by which they are told apart in `pg_stat_activity`.
+
+/// Sessions that run the migration begin so; the step's name follows.
+pub const MIGRATION_PREFIX: &str = "lockproof:";
+/// Sessions that watch begin so.
+pub const WATCHER_PREFIX: &str = "lockproof ";
+/// The sampler's session.
+pub const SAMPLER: &str = "lockproof sampler";
+/// The session that reads the catalogue around a step.
+pub const OBSERVER: &str = "lockproof observer";

@@ -1,0 +1,168 @@
+//! A backfill: one statement, one transaction a batch, until it touches no row.
+
+use super::session::{After, Driven, Failure, Order, Reply, statement_error};
+use super::{Connection, Course, Scene, interrupted};
+use crate::Result;
+use crate::plan::{BatchWork, Step};
+use crate::recording::format::{Event, Outcome};
+
+/// Runs the step.
+pub async fn run(scene: &Scene<'_>, step: &Step, work: &BatchWork) -> Result<Course> {
+    let mut driven = Driven::open(scene, step).await?;
+    let mut course = Course {
+        outcome: Outcome::Done,
+        attempts: 1,
+        pids: vec![driven.pid()],
+        connection: Connection::Closed,
+    };
+    let mut after = work.after.clone();
+    let mut total = 0;
+    for number in 1.. {
+        if work.max_batches.is_some_and(|most| number > most) {
+            course.outcome = failed(format!(
+                "there are still rows to fill after {} batches, its `max_batches`",
+                number - 1
+            ));
+            break;
+        }
+        let text = fill(work, after.as_deref());
+        let reply = match attempt(scene, step, &mut driven, &text, &mut course.attempts).await {
+            Ok(reply) => reply,
+            Err(Failure::Interrupted(signal)) => return Err(interrupted(signal)),
+            Err(Failure::Unwatched(error)) => return Err(error),
+            Err(failure) => {
+                if failure.is_broken() {
+                    course.connection = Connection::Broken;
+                }
+                course.outcome = failed(format!(
+                    "batch {number} failed: {}",
+                    statement_error(&failure).message
+                ));
+                break;
+            }
+        };
+        let progress = match (&after, Progress::of(&reply, after.is_some())) {
+            (_, Err(message)) => {
+                course.outcome = failed(message);
+                break;
+            }
+            (Some(before), Ok(progress))
+                if progress.rows > 0 && progress.after.as_ref() == Some(before) =>
+            {
+                course.outcome = failed(format!(
+                    "batch {number} touched rows but its `after` did not move on from {}",
+                    scene.shown(&quote(before))
+                ));
+                break;
+            }
+            (_, Ok(progress)) => progress,
+        };
+        if progress.rows == 0 {
+            break;
+        }
+        scene.tell(Event::Batch {
+            number,
+            rows: progress.rows,
+        });
+        total += progress.rows;
+        scene.watch.advance(total, None);
+        after = progress.after.or(after);
+        if !work.sleep.is_zero() {
+            scene.rest(work.sleep).await?;
+        }
+    }
+    driven.close();
+    Ok(course)
+}
+
+/// One batch, again while `lock_timeout` strikes and attempts are left.
+async fn attempt(
+    scene: &Scene<'_>,
+    step: &Step,
+    driven: &mut Driven<'_>,
+    text: &str,
+    attempts: &mut u32,
+) -> Result<Reply, Failure> {
+    for this in 1.. {
+        let order = Order {
+            index: 0,
+            text,
+            control: None,
+            after: After::GoOn,
+            vacuum: false,
+            copy_data: None,
+        };
+        match driven.send(order).await {
+            Err(failure) if failure.is_lock_timeout() && this < step.retry.attempts => {
+                *attempts = (*attempts).max(this + 1);
+                let factor = 1u32 << (this - 1).min(10);
+                if scene.rest(step.retry.backoff * factor).await.is_err() {
+                    let signal = scene.interrupt.signal().unwrap_or_default();
+                    return Err(Failure::Interrupted(signal));
+                }
+            }
+            result => return result,
+        }
+    }
+    unreachable!("attempts are counted without end")
+}
+
+/// What a batch says of itself.
+struct Progress {
+    rows: u64,
+    after: Option<String>,
+}
+
+impl Progress {
+    /// From the command tag, or for a keyset from the row with `rows` and `after`.
+    fn of(reply: &Reply, keyset: bool) -> Result<Self, String> {
+        if !keyset {
+            return Ok(Self {
+                rows: reply.rows,
+                after: None,
+            });
+        }
+        let column = |name: &str| reply.last_row.iter().find(|(column, _)| column == name);
+        let (Some((_, rows)), Some((_, after))) = (column("rows"), column("after")) else {
+            return Err(
+                "a batch with `after` must return one row with the columns `rows` and `after`"
+                    .to_owned(),
+            );
+        };
+        let rows = rows.as_deref().unwrap_or("0");
+        Ok(Self {
+            rows: rows
+                .parse()
+                .map_err(|_| "the batch's column `rows` is no count".to_owned())?,
+            after: after.clone(),
+        })
+    }
+}
+
+/// The statement of one batch.
+fn fill(work: &BatchWork, after: Option<&str>) -> String {
+    let sized = work
+        .template
+        .replace("${batch_size}", &work.batch_size.to_string());
+    match after {
+        Some(after) => sized.replace("${after}", &quote(after)),
+        None => sized,
+    }
+}
+
+/// A string literal; with backslashes as `E''`, so that no setting of the server changes it.
+fn quote(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+fn failed(message: String) -> Outcome {
+    Outcome::Failed {
+        message,
+        details: Vec::new(),
+    }
+}

@@ -1,0 +1,357 @@
+//! One session that lockproof drives: sends a statement, reads the clock on both sides, tells.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, TryStreamExt};
+use tokio_postgres::{Error as DriverError, SimpleQueryMessage};
+
+use super::{Scene, application, interrupted};
+use crate::Result;
+use crate::clock::Mono;
+use crate::pg::Session;
+use crate::pg::session::tell;
+use crate::plan::Step;
+use crate::recording::format::{Event, StatementError};
+use crate::sql::{Statement, TransactionControl};
+
+/// A session of the migration.
+pub struct Driven<'a> {
+    scene: &'a Scene<'a>,
+    session: Session,
+    deadline: Option<tokio::time::Instant>,
+    state: Transaction,
+    seen: Seen,
+    last_index: Option<usize>,
+}
+
+/// Whether a poll has shown what the session holds since it last ran something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It has, so another one would show the same.
+    Yes,
+    /// Not yet.
+    No,
+}
+
+/// Whether a transaction is open, by what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// None.
+    Idle,
+    /// One, so locks stay held.
+    Open,
+}
+
+/// What to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// Its place in the step.
+    pub index: usize,
+    /// The bytes.
+    pub text: &'a str,
+    /// What it does to the transaction; None: nothing.
+    pub control: Option<TransactionControl>,
+    /// Whether it is worth a poll before and after it while a transaction is open.
+    pub after: After,
+    /// True for VACUUM.
+    pub vacuum: bool,
+    /// Inline data of COPY … FROM STDIN.
+    pub copy_data: Option<&'a str>,
+}
+
+/// What surrounds a statement inside a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Polls: it may take a lock that is watched, or end the transaction.
+    Poll,
+    /// Nothing.
+    GoOn,
+}
+
+impl<'a> Order<'a> {
+    /// One of the user's statements.
+    pub fn of(index: usize, statement: &'a Statement, file: &'a str) -> Self {
+        Self {
+            index,
+            text: &statement.text,
+            control: statement.kind.transaction_control(),
+            after: if statement.kind.is_plain_dml() {
+                After::GoOn
+            } else {
+                After::Poll
+            },
+            vacuum: statement.kind.is_vacuum(),
+            copy_data: statement.copy_data.clone().map(|range| &file[range]),
+        }
+    }
+
+    /// A statement of ours around the user's.
+    pub fn ours(index: usize, text: &'a str, control: TransactionControl) -> Self {
+        Self {
+            index,
+            text,
+            control: Some(control),
+            after: match control {
+                TransactionControl::Begin => After::GoOn,
+                _ => After::Poll,
+            },
+            vacuum: false,
+            copy_data: None,
+        }
+    }
+}
+
+/// What came of a statement.
+#[derive(Debug)]
+pub struct Reply {
+    /// Rows by the last command tag.
+    pub rows: u64,
+    /// The last row of a result, by column name; empty when there was none.
+    pub last_row: Vec<(String, Option<String>)>,
+}
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server or the driver said so.
+    Driver(DriverError),
+    /// The step's time was over.
+    TimedOut,
+    /// The run was interrupted.
+    Interrupted(i32),
+    /// The sampler is gone.
+    Unwatched(crate::Error),
+}
+
+impl Failure {
+    /// True for SQLSTATE 55P03: `lock_timeout` struck.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE))
+    }
+
+    /// True when the connection is of no use any more.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Driver(error) => {
+                error.is_closed()
+                    || error.as_db_error().is_none()
+                    || error
+                        .code()
+                        .is_some_and(|code| code.code().starts_with("57P"))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<'a> Driven<'a> {
+    /// Opens one with the step's settings.
+    pub async fn open(scene: &'a Scene<'a>, step: &Step) -> Result<Self> {
+        let session = Session::open(scene.endpoint, &application(step)).await?;
+        let millis = |timeout: Duration| timeout.as_millis().max(1);
+        for (name, timeout) in [
+            ("lock_timeout", step.lock_timeout),
+            ("statement_timeout", step.statement_timeout),
+        ] {
+            if let Some(timeout) = timeout {
+                let set = format!("SET {name} = '{}ms'", millis(timeout));
+                session.client.batch_execute(&set).await.map_err(|error| {
+                    crate::Error::stage(format!("cannot set `{name}`"))
+                        .because(crate::pg::session::Told(tell(&error)))
+                })?;
+            }
+        }
+        scene.tell(Event::SessionOpened { pid: session.pid });
+        Ok(Self {
+            scene,
+            session,
+            deadline: step
+                .timeout
+                .map(|timeout| tokio::time::Instant::now() + timeout),
+            state: Transaction::Idle,
+            seen: Seen::Yes,
+            last_index: None,
+        })
+    }
+
+    /// Its server process.
+    pub fn pid(&self) -> i32 {
+        self.session.pid
+    }
+
+    /// Whether a transaction is open.
+    pub fn transaction(&self) -> Transaction {
+        self.state
+    }
+
+    /// Sends a statement and reads its reply to the end.
+    pub async fn send(&mut self, order: Order<'_>) -> Result<Reply, Failure> {
+        let scene = self.scene;
+        // What is held now is known exactly: a lock that the statement takes is then surely its own,
+        // and one that it releases was surely held until here.
+        if self.state == Transaction::Open && order.after == After::Poll {
+            self.poll().await?;
+        }
+        let told = (self.last_index != Some(order.index)).then(|| scene.shown(order.text));
+        self.last_index = Some(order.index);
+        // The text was made ready before: all that lies between the clock and the wire is a push
+        // into a channel, so that a run that is cut still tells what was under way.
+        let sent = scene.clock.now();
+        scene.tell(Event::StatementSent {
+            index: order.index,
+            pid: self.session.pid,
+            at: sent,
+            sql: told,
+            vacuum: order.vacuum,
+        });
+        let result = self.execute(order).await;
+        let done = scene.clock.now();
+        self.finished(order, done, &result);
+        self.seen = Seen::No;
+        if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
+            self.poll().await?;
+        }
+        result
+    }
+
+    /// Closes the session and leaves what it held to the server.
+    pub fn close(self) {
+        drop(self.session);
+    }
+
+    fn finished(&mut self, order: Order<'_>, done: Mono, result: &Result<Reply, Failure>) {
+        self.state = match (result, order.control) {
+            // The server lets go of a failed transaction's locks at once.
+            (Err(_), _) => Transaction::Idle,
+            (Ok(_), Some(TransactionControl::Begin)) => Transaction::Open,
+            (
+                Ok(_),
+                Some(TransactionControl::Commit { chain } | TransactionControl::Rollback { chain }),
+            ) => {
+                if chain {
+                    Transaction::Open
+                } else {
+                    Transaction::Idle
+                }
+            }
+            (Ok(_), Some(TransactionControl::Prepare)) => Transaction::Idle,
+            (Ok(_), _) => self.state,
+        };
+        let (rows, error) = match result {
+            Ok(reply) => (reply.rows, None),
+            Err(failure) => (0, Some(statement_error(failure))),
+        };
+        let lost = result.as_ref().is_err_and(Failure::is_broken);
+        if !lost {
+            self.scene.tell(Event::StatementDone {
+                pid: self.session.pid,
+                at: done,
+                rows,
+                in_transaction: self.state == Transaction::Open,
+                error,
+            });
+        }
+    }
+
+    async fn poll(&mut self) -> Result<(), Failure> {
+        if self.seen == Seen::No {
+            self.scene
+                .sampler
+                .sync()
+                .await
+                .map_err(Failure::Unwatched)?;
+            self.seen = Seen::Yes;
+        }
+        Ok(())
+    }
+
+    async fn execute(&self, order: Order<'_>) -> Result<Reply, Failure> {
+        let work = async {
+            match order.copy_data {
+                Some(data) => self.copy(order.text, data).await,
+                None => self.query(order.text).await,
+            }
+        };
+        tokio::pin!(work);
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let failure = tokio::select! {
+            biased;
+            result = &mut work => return result.map_err(Failure::Driver),
+            () = deadline => Failure::TimedOut,
+            signal = self.scene.interrupt.wait() => Failure::Interrupted(signal),
+        };
+        // Let the server end it in its own time, but not for ever: the session is closed anyway.
+        let _ = self
+            .session
+            .cancel_token()
+            .cancel_query(tokio_postgres::NoTls)
+            .await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), work).await;
+        Err(failure)
+    }
+
+    async fn query(&self, text: &str) -> Result<Reply, DriverError> {
+        let mut reply = Reply {
+            rows: 0,
+            last_row: Vec::new(),
+        };
+        let messages = self.session.client.simple_query_raw(text).await?;
+        futures_util::pin_mut!(messages);
+        let mut last = None;
+        while let Some(message) = messages.try_next().await? {
+            match message {
+                SimpleQueryMessage::Row(row) => last = Some(row),
+                SimpleQueryMessage::CommandComplete(rows) => reply.rows = rows,
+                _ => {}
+            }
+        }
+        if let Some(row) = last {
+            let cell = |index: usize| row.try_get(index).ok().flatten().map(str::to_owned);
+            reply.last_row = row
+                .columns()
+                .iter()
+                .enumerate()
+                .map(|(index, column)| (column.name().to_owned(), cell(index)))
+                .collect();
+        }
+        Ok(reply)
+    }
+
+    async fn copy(&self, text: &str, data: &str) -> Result<Reply, DriverError> {
+        let sink = self.session.client.copy_in::<_, bytes::Bytes>(text).await?;
+        futures_util::pin_mut!(sink);
+        sink.send(bytes::Bytes::copy_from_slice(data.as_bytes()))
+            .await?;
+        Ok(Reply {
+            rows: sink.finish().await?,
+            last_row: Vec::new(),
+        })
+    }
+}
+
+/// What the recording keeps of a failure.
+pub fn statement_error(failure: &Failure) -> StatementError {
+    match failure {
+        Failure::Driver(error) => StatementError {
+            sqlstate: error.code().map(|code| code.code().to_owned()),
+            message: tell(error),
+        },
+        Failure::TimedOut => StatementError {
+            sqlstate: None,
+            message: "the step's time-out struck".to_owned(),
+        },
+        Failure::Interrupted(signal) => StatementError {
+            sqlstate: None,
+            message: interrupted(*signal).to_string(),
+        },
+        Failure::Unwatched(error) => StatementError {
+            sqlstate: None,
+            message: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,194 @@
+//! A step of the user's statements, exactly as written, in one session of its own.
+
+use std::path::Path;
+
+use super::session::{Driven, Failure, Order, Transaction, statement_error};
+use super::{Connection, Course, Scene, interrupted, place};
+use crate::Result;
+use crate::plan::{Retry, SqlWork, Step, Wrap};
+use crate::recording::format::{Event, Outcome};
+use crate::sql::{Statement, TransactionControl, line_column};
+
+const COMMIT: TransactionControl = TransactionControl::Commit { chain: false };
+const ROLLBACK: TransactionControl = TransactionControl::Rollback { chain: false };
+
+/// Runs the step.
+pub async fn run(scene: &Scene<'_>, step: &Step, work: &SqlWork) -> Result<Course> {
+    let mut driven = Driven::open(scene, step).await?;
+    let mut tries = Tries {
+        retry: step.retry,
+        attempts: 1,
+    };
+    let result = match work.wrap {
+        Wrap::Transaction => transaction(scene, &mut driven, work, &mut tries).await,
+        Wrap::Autocommit | Wrap::AsWritten => {
+            one_by_one(scene, &mut driven, work, &mut tries).await
+        }
+    };
+    let pids = vec![driven.pid()];
+    let left_open = driven.transaction() == Transaction::Open;
+    let mut course = Course {
+        outcome: Outcome::Done,
+        attempts: tries.attempts,
+        pids,
+        connection: Connection::Closed,
+    };
+    match result {
+        Ok(()) if left_open => {
+            course.outcome = Outcome::Failed {
+                message: "the step leaves a transaction open: it has a BEGIN without its COMMIT"
+                    .to_owned(),
+                details: Vec::new(),
+            };
+        }
+        Ok(()) => {}
+        Err((_, Failure::Interrupted(signal))) => return Err(interrupted(signal)),
+        Err((_, Failure::Unwatched(error))) => {
+            driven.close();
+            return Err(error);
+        }
+        Err((statement, failure)) => {
+            if failure.is_broken() {
+                course.connection = Connection::Broken;
+            }
+            course.outcome = failed(&failure, statement, work, &tries);
+        }
+    }
+    driven.close();
+    Ok(course)
+}
+
+struct Tries {
+    retry: Retry,
+    attempts: u32,
+}
+
+type Failed<'a> = (Option<&'a Statement>, Failure);
+
+impl Tries {
+    /// Rests before the next attempt; the failure again when there is none left.
+    async fn again<'a>(&mut self, scene: &Scene<'_>, failed: Failed<'a>) -> Result<(), Failed<'a>> {
+        if !failed.1.is_lock_timeout() || self.attempts >= self.retry.attempts {
+            return Err(failed);
+        }
+        // Doubling stops at a factor of 1024, long before the clock overflows.
+        let factor = 1u32 << (self.attempts - 1).min(10);
+        self.attempts += 1;
+        if scene.rest(self.retry.backoff * factor).await.is_err() {
+            let signal = scene.interrupt.signal().unwrap_or_default();
+            return Err((failed.0, Failure::Interrupted(signal)));
+        }
+        scene.tell(Event::Retry {
+            attempt: self.attempts,
+            at: scene.clock.now(),
+        });
+        Ok(())
+    }
+}
+
+/// All in one transaction; after `lock_timeout` all of it again.
+async fn transaction<'a>(
+    scene: &Scene<'_>,
+    driven: &mut Driven<'_>,
+    work: &'a SqlWork,
+    tries: &mut Tries,
+) -> Result<(), Failed<'a>> {
+    let count = work.statements.len();
+    loop {
+        let result: Result<(), Failed<'a>> = async {
+            let begin = Order::ours(0, "BEGIN", TransactionControl::Begin);
+            driven
+                .send(begin)
+                .await
+                .map_err(|failure| (None, failure))?;
+            for (index, statement) in work.statements.iter().enumerate() {
+                driven
+                    .send(Order::of(index + 1, statement, &work.text))
+                    .await
+                    .map_err(|failure| (Some(statement), failure))?;
+                scene.watch.advance(index as u64 + 1, Some(count as u64));
+            }
+            let commit = Order::ours(count + 1, "COMMIT", COMMIT);
+            driven
+                .send(commit)
+                .await
+                .map_err(|failure| (None, failure))?;
+            Ok(())
+        }
+        .await;
+        let Err(failed) = result else {
+            return Ok(());
+        };
+        let broken = failed.1.is_broken();
+        tries.again(scene, failed).await?;
+        if !broken {
+            let rollback = Order::ours(count + 2, "ROLLBACK", ROLLBACK);
+            driven
+                .send(rollback)
+                .await
+                .map_err(|failure| (None, failure))?;
+        }
+    }
+}
+
+/// Each statement by itself; after `lock_timeout` that statement again, unless the user's own
+/// transaction is lost with it.
+async fn one_by_one<'a>(
+    scene: &Scene<'_>,
+    driven: &mut Driven<'_>,
+    work: &'a SqlWork,
+    tries: &mut Tries,
+) -> Result<(), Failed<'a>> {
+    let count = work.statements.len() as u64;
+    for (index, statement) in work.statements.iter().enumerate() {
+        loop {
+            let in_transaction = driven.transaction() == Transaction::Open;
+            let order = Order::of(index, statement, &work.text);
+            let Err(failure) = driven.send(order).await else {
+                break;
+            };
+            if in_transaction {
+                return Err((Some(statement), failure));
+            }
+            tries.again(scene, (Some(statement), failure)).await?;
+        }
+        scene.watch.advance(index as u64 + 1, Some(count));
+    }
+    Ok(())
+}
+
+/// The words for a failed statement: what, where in the user's file, why.
+fn failed(
+    failure: &Failure,
+    statement: Option<&Statement>,
+    work: &SqlWork,
+    tries: &Tries,
+) -> Outcome {
+    let error = statement_error(failure);
+    let place = statement.map(|statement| {
+        let (line, _) = line_column(&work.text, statement.span.start);
+        let file = work.file.as_deref().and_then(Path::file_name);
+        let file = file.map_or_else(
+            || "the SQL".to_owned(),
+            |f| f.to_string_lossy().into_owned(),
+        );
+        format!("`{}` in {file}, line {line}", statement.kind.summary())
+    });
+    let attempts = if tries.attempts > 1 {
+        format!(" after {} attempts", tries.attempts)
+    } else {
+        String::new()
+    };
+    let message = match place {
+        Some(place) => format!("{place} failed{attempts}: {}", error.message),
+        None => format!("the transaction failed{attempts}: {}", error.message),
+    };
+    let details = match (failure, statement) {
+        (Failure::Driver(driver), Some(statement)) => driver
+            .as_db_error()
+            .map(|db| place::lines(db, work.file.as_deref(), &work.text, statement.span.clone()))
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    Outcome::Failed { message, details }
+}

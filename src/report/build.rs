@@ -1,0 +1,302 @@
+//! Timeline + judgement → report.
+
+use hdrhistogram::Histogram;
+
+use super::model::{
+    Batches, Blocked, Budget, Command, Distribution, Evidence, Hold, Policy, Quantiles, Report,
+    Run, SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step, Tool,
+};
+use super::text::{self, ms};
+use super::wording;
+use crate::analyse::{self, StageFacts, StepFacts, Timeline};
+use crate::bounds::Bounds;
+use crate::judge::{Judgement, StepJudgement};
+use crate::pg::LockMode;
+use crate::plan;
+use crate::recording::format::{self, StepHeader};
+use crate::stage::StageKind;
+
+/// What one staging server cannot show, whatever it is.
+const LIMITS: &[&str] = &[
+    "replicas: ACCESS EXCLUSIVE is replayed on standbys, where it cancels or delays their queries",
+    "synchronous replication: the lock is held while the commit waits for a standby",
+    "the machine: a colder cache or a slower disk than here makes scans and rewrites longer",
+    "traffic: long transactions of production make the migration wait, and everybody behind it",
+    "poolers and plan caches: reconnects and replanning after the change are not exercised",
+];
+
+/// Builds the report.
+pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) -> Report {
+    let header = &timeline.header;
+    let steps: Vec<Step> = header
+        .steps
+        .iter()
+        .zip(&judgement.steps)
+        .map(|(header, judged)| step(header, judged, policy))
+        .collect();
+    let findings = header
+        .steps
+        .iter()
+        .zip(&judgement.steps)
+        .flat_map(|(header, judged)| {
+            judged
+                .findings
+                .iter()
+                .map(|finding| wording::finding(&header.name, finding))
+        })
+        .collect();
+    let blind = steps
+        .iter()
+        .map(|step| step.unseen_ms_max)
+        .fold(0.0, f64::max);
+    Report {
+        schema: SCHEMA_ID.to_owned(),
+        schema_version: SCHEMA_VERSION.to_owned(),
+        tool: Tool {
+            name: "lockproof".to_owned(),
+            version: header.tool_version.clone(),
+        },
+        run: Run {
+            id: header.run_id.clone(),
+            started_at: seconds(header.started_at),
+            finished_at: timeline.finished_at.map(seconds),
+            replays: u32::try_from(timeline.replays.len()).unwrap_or(u32::MAX),
+        },
+        scenario: header.scenario.clone(),
+        snapshot: timeline.stage.as_ref().map(|stage| stage.snapshot.clone()),
+        stage: timeline.stage.as_ref().map(|stage| Stage {
+            kind: stage.kind,
+            image: stage.image.clone(),
+            server_version: stage.server_version.clone(),
+            settings: stage.settings.clone(),
+        }),
+        policy: Policy {
+            budgets: policy.budgets.iter().map(budget).collect(),
+        },
+        verdict: judgement.verdict,
+        hold_ms: distribution(judgement),
+        steps,
+        findings,
+        traffic: None,
+        sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
+            interval_ms: ms(header.interval),
+            samples: sampling.samples,
+            gap_ms: quantiles(sampling.gap),
+            round_trip_ms: quantiles(sampling.round_trip),
+            blind_ms_max: blind,
+            dropped: sampling.dropped,
+        }),
+        limits: limits(timeline),
+    }
+}
+
+fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> Step {
+    let empty = Step {
+        name: header.name.clone(),
+        kind: header.kind,
+        verdict: judged.verdict,
+        budgets: header.budgets.iter().map(budget).collect(),
+        elapsed_ms: None,
+        attempts: 0,
+        replays: judged.replays,
+        statements: Vec::new(),
+        batches: None,
+        command: None,
+        holds: Vec::new(),
+        ignored_holds: 0,
+        foreign_holds: Vec::new(),
+        blocked: Vec::new(),
+        unseen_ms_max: 0.0,
+        evidence: Evidence::default(),
+    };
+    let Some(facts) = &judged.facts else {
+        return empty;
+    };
+    let judged_mode = |mode: LockMode| policy.budget_for(mode, &header.budgets).is_some();
+    Step {
+        elapsed_ms: facts.elapsed.map(ms),
+        attempts: facts.attempts,
+        statements: facts.statements.iter().map(statement).collect(),
+        batches: facts.batches.as_ref().map(|batches| Batches {
+            count: batches.count,
+            rows: batches.rows,
+            early_ms: ms(batches.early),
+            late_ms: ms(batches.late),
+        }),
+        command: facts.command.as_ref().map(|command| Command {
+            argv: command.argv.clone(),
+            exit_status: command.status,
+            output: command.output.clone(),
+        }),
+        holds: facts
+            .holds
+            .iter()
+            .map(|facts| hold(facts, judged_mode(facts.mode)))
+            .collect(),
+        ignored_holds: facts.ignored_holds,
+        foreign_holds: facts
+            .foreign_holds
+            .iter()
+            .map(|facts| hold(facts, false))
+            .collect(),
+        blocked: facts.blocked.iter().map(blocked).collect(),
+        unseen_ms_max: ms(facts.blind),
+        evidence: evidence(facts),
+        ..empty
+    }
+}
+
+fn statement(facts: &analyse::StatementFacts) -> Statement {
+    Statement {
+        sql: facts.sql.clone(),
+        started_ms: ms(facts.started),
+        elapsed_ms: facts.elapsed.map(ms),
+        rows: facts.rows,
+        error: facts.error.as_ref().map(|error| error.message.clone()),
+    }
+}
+
+fn hold(facts: &analyse::Hold, judged: bool) -> Hold {
+    Hold {
+        relation: facts.relation.clone(),
+        parent: facts.parent.clone(),
+        mode: facts.mode,
+        pid: facts.pid,
+        hold_ms: span(facts.hold),
+        wait_ms: span(facts.wait),
+        granted_by: (!facts.granted_by.is_empty()).then(|| facts.granted_by.join(" | ")),
+        lengthened_by: facts.lengthened_by.clone(),
+        judged,
+    }
+}
+
+fn blocked(facts: &analyse::Blocked) -> Blocked {
+    Blocked {
+        pid: facts.pid,
+        query: facts.query.clone(),
+        waited_ms: span(facts.waited),
+        behind: facts.behind.clone(),
+    }
+}
+
+fn evidence(facts: &StepFacts) -> Evidence {
+    let rewritten = facts.traces.iter().filter(|trace| trace.rewritten);
+    let scanned = facts
+        .traces
+        .iter()
+        .filter(|trace| trace.scans > 0 && trace.rows_scanned > 0);
+    Evidence {
+        rewritten: rewritten.map(|trace| trace.relation.clone()).collect(),
+        scanned: scanned
+            .map(|trace| Scan {
+                relation: trace.relation.clone(),
+                scans: trace.scans,
+                rows: trace.rows_scanned,
+                blocks: trace.blocks,
+            })
+            .collect(),
+    }
+}
+
+fn budget(budget: &plan::Budget) -> Budget {
+    Budget {
+        mode: budget.mode,
+        counts: "hold".to_owned(),
+        limit_ms: ms(budget.limit),
+        level: budget.level,
+        reason: budget.reason.clone(),
+    }
+}
+
+/// Bounds as numbers: rounding must not narrow them.
+fn span(bounds: Bounds) -> Span {
+    let micros = |duration: std::time::Duration| duration.as_nanos() as f64 / 1e3;
+    Span {
+        at_least: micros(bounds.at_least()).floor() / 1e3,
+        at_most: bounds.at_most().map(|most| micros(most).ceil() / 1e3),
+    }
+}
+
+fn quantiles(facts: format::Quantiles) -> Quantiles {
+    Quantiles {
+        p50: ms(facts.p50),
+        p99: ms(facts.p99),
+        max: ms(facts.max),
+    }
+}
+
+fn distribution(judgement: &Judgement) -> Option<Distribution> {
+    // Nanoseconds with two significant figures: no bound is needed, the histogram grows.
+    let mut histogram = Histogram::<u64>::new(2).ok()?;
+    let holds = judgement
+        .steps
+        .iter()
+        .filter_map(|step| step.facts.as_ref())
+        .flat_map(|facts| &facts.holds)
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock);
+    let mut longest = std::time::Duration::ZERO;
+    for most in holds.filter_map(|hold| hold.hold.at_most()) {
+        // It grows by itself; only a hold of 584 years finds no room.
+        let _ = histogram.record(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX));
+        longest = longest.max(most);
+    }
+    let at = |quantile: f64| {
+        let nanos = histogram.value_at_quantile(quantile);
+        ms(std::time::Duration::from_nanos(nanos).min(longest))
+    };
+    (!histogram.is_empty()).then(|| Distribution {
+        count: histogram.len(),
+        p50: at(0.5),
+        p99: at(0.99),
+        max: ms(longest),
+    })
+}
+
+fn limits(timeline: &Timeline) -> Vec<String> {
+    let mut limits = Vec::new();
+    limits.extend(timeline.stage_lost.clone());
+    if let Some(error) = timeline.sampling.as_ref().and_then(|s| s.error.as_ref()) {
+        limits.push(format!("sampling ended early: {error}"));
+    }
+    if timeline.finished_at.is_none() {
+        limits.push("the recording was cut: the run did not end by itself".to_owned());
+    }
+    limits.extend(timeline.header.notes.iter().cloned());
+    if let Some(stage) = &timeline.stage {
+        limits.extend(stage_limits(stage));
+    }
+    limits.extend(LIMITS.iter().map(|limit| (*limit).to_owned()));
+    limits
+}
+
+fn stage_limits(stage: &StageFacts) -> Vec<String> {
+    let mut limits = stage.notes.clone();
+    let rows: u64 = stage.snapshot.tables.iter().map(|table| table.rows).sum();
+    if stage.kind != StageKind::External && rows == 0 {
+        limits.push("the database is empty: holds on empty tables prove nothing".to_owned());
+    } else if let Some(largest) = stage.snapshot.tables.iter().max_by_key(|table| table.rows) {
+        limits.push(format!(
+            "table size: a hold that scans or rewrites grows with its table; the largest here, \
+             `{}`, has {} rows",
+            largest.name,
+            text::count(largest.rows)
+        ));
+    }
+    if stage
+        .settings
+        .get("fsync")
+        .is_some_and(|fsync| fsync == "off")
+    {
+        limits.push(
+            "fsync is off on this server: a lock is held until its commit is flushed, so real \
+             holds are longer"
+                .to_owned(),
+        );
+    }
+    limits
+}
+
+/// RFC 3339 in whole seconds.
+fn seconds(timestamp: jiff::Timestamp) -> String {
+    timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

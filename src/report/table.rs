@@ -1,0 +1,245 @@
+//! The report for a terminal: a table within 80 columns, then one paragraph for each finding.
+
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+    Width,
+};
+
+use super::model::{Finding, Report, Step};
+use super::text::{self, count, short};
+use crate::bounds::Bounds;
+use crate::judge::Verdict;
+use crate::pg::LockMode;
+use crate::plan::Level;
+use crate::stage::StageKind;
+
+/// A line below the head and one below the last step.
+const LINES: TableStyle = TableStyle::new()
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// The width that a report fits.
+const WIDTH: u16 = 80;
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Palette {
+    /// Colours for a terminal.
+    Ansi,
+    /// None, for a pipe or a file.
+    Plain,
+}
+
+/// Renders the report.
+pub fn render(report: &Report, palette: Palette) -> String {
+    let mut out = String::new();
+    out.push_str(&head(report));
+    out.push('\n');
+    out.push_str(&table(report, palette));
+    out.push('\n');
+    for finding in &report.findings {
+        out.push('\n');
+        out.push_str(&paragraph(finding, palette));
+    }
+    out.push('\n');
+    out.push_str(&closing(report, palette));
+    out
+}
+
+fn head(report: &Report) -> String {
+    let mut lines = vec![format!("lockproof: {}", report.scenario.name)];
+    if let Some(snapshot) = &report.snapshot {
+        let rows: u64 = snapshot.tables.iter().map(|table| table.rows).sum();
+        let bytes: u64 = snapshot.tables.iter().map(|table| table.bytes).sum();
+        lines.push(format!(
+            "  snapshot {}: {} rows in {} tables, {}",
+            snapshot.name,
+            count(rows),
+            snapshot.tables.len(),
+            text::bytes(bytes)
+        ));
+    }
+    if let Some(stage) = &report.stage {
+        let place = match (stage.kind, &stage.image) {
+            (StageKind::Docker, Some(image)) => format!("container of {image}"),
+            (StageKind::Docker, None) => "container".to_owned(),
+            (StageKind::Local, _) => "local server".to_owned(),
+            (StageKind::External, _) => "external server".to_owned(),
+        };
+        lines.push(format!(
+            "  stage    {place}, PostgreSQL {}",
+            stage.server_version
+        ));
+    }
+    lines.join("\n")
+}
+
+fn table(report: &Report, palette: Palette) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(LINES)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header([
+            "step", "kind", "time", "AEL hold", "on", "blocked", "verdict",
+        ]);
+    match palette {
+        Palette::Ansi => table.enforce_styling(),
+        Palette::Plain => table.force_no_tty(),
+    };
+    for step in &report.steps {
+        let (hold, relation) = longest(step);
+        table.add_row([
+            Cell::new(&step.name),
+            Cell::new(step.kind.name()),
+            Cell::new(step.elapsed_ms.map_or_else(|| "–".to_owned(), millis)),
+            Cell::new(hold),
+            Cell::new(relation),
+            Cell::new(step.blocked.len()),
+            Cell::new(step.verdict.name()).fg(colour(step.verdict)),
+        ]);
+    }
+    for (index, constraint) in [
+        (0, ColumnConstraint::UpperBoundary(Width::Fixed(24))),
+        (4, ColumnConstraint::UpperBoundary(Width::Fixed(26))),
+    ] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(constraint);
+        }
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    for index in [2, 3, 5] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The longest ACCESS EXCLUSIVE hold, or what is proved where none was seen.
+fn longest(step: &Step) -> (String, String) {
+    let most = |hold: &&super::model::Hold| hold.hold_ms.at_most.unwrap_or(f64::INFINITY);
+    let longest = step
+        .holds
+        .iter()
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
+        .max_by(|a, b| most(a).total_cmp(&most(b)));
+    match longest {
+        Some(hold) => (
+            text::bounds(Bounds::new(
+                duration(hold.hold_ms.at_least),
+                hold.hold_ms.at_most.map(duration),
+            )),
+            short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
+        ),
+        None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
+        None => (
+            format!("< {}", millis(step.unseen_ms_max.max(0.01))),
+            "none seen".to_owned(),
+        ),
+    }
+}
+
+fn paragraph(finding: &Finding, palette: Palette) -> String {
+    let (label, tint) = match finding.level {
+        Level::Fail => ("✗", anstyle::AnsiColor::Red),
+        Level::Warn => ("!", anstyle::AnsiColor::Yellow),
+    };
+    let mut lines = finding.message.lines();
+    let first = format!("{}: {}", finding.step, lines.next().unwrap_or(""));
+    let mut text = format!("{} ", tinted(label, tint, palette));
+    text.push_str(fill(&first, "  ").trim_start());
+    for line in lines {
+        text.push_str(&format!("\n  {line}"));
+    }
+    if let Some(advice) = &finding.advice {
+        text.push('\n');
+        text.push_str(&fill(&format!("→ {advice}"), "    "));
+    }
+    text.push('\n');
+    text
+}
+
+fn closing(report: &Report, palette: Palette) -> String {
+    let tint = match report.verdict {
+        Verdict::Within => anstyle::AnsiColor::Green,
+        Verdict::Exceeded | Verdict::Failed => anstyle::AnsiColor::Red,
+        Verdict::Unproven | Verdict::NotRun => anstyle::AnsiColor::Yellow,
+    };
+    let budget = report
+        .policy
+        .budgets
+        .iter()
+        .find(|budget| budget.mode == LockMode::AccessExclusiveLock);
+    let budget = budget.map_or_else(String::new, |budget| {
+        format!("; budget of ACCESS EXCLUSIVE: {}", millis(budget.limit_ms))
+    });
+    let replays = match report.run.replays {
+        0 | 1 => String::new(),
+        replays => format!("; {replays} replays"),
+    };
+    let watched = report.sampling.as_ref().map_or_else(String::new, |s| {
+        format!(
+            "; {} samples, gap p99 {}",
+            count(s.samples),
+            millis(s.gap_ms.p99)
+        )
+    });
+    let verdict = tinted(report.verdict.name(), tint, palette);
+    format!("verdict: {verdict}{budget}{replays}{watched}\n")
+}
+
+fn colour(verdict: Verdict) -> Color {
+    match verdict {
+        Verdict::Within => Color::Green,
+        Verdict::Exceeded | Verdict::Failed => Color::Red,
+        Verdict::Unproven => Color::Yellow,
+        Verdict::NotRun => Color::DarkGrey,
+    }
+}
+
+fn tinted(text: &str, tint: anstyle::AnsiColor, palette: Palette) -> String {
+    match palette {
+        Palette::Plain => text.to_owned(),
+        Palette::Ansi => {
+            let style = anstyle::Style::new().bold().fg_color(Some(tint.into()));
+            format!("{style}{text}{style:#}")
+        }
+    }
+}
+
+/// Breaks a paragraph into lines of the report's width, each behind `indent`.
+fn fill(paragraph: &str, indent: &str) -> String {
+    let mut out = String::from(indent);
+    let mut used = indent.chars().count();
+    let mut first = true;
+    for word in paragraph.split_whitespace() {
+        let width = word.chars().count();
+        if !first && used + 1 + width > usize::from(WIDTH) {
+            out.push('\n');
+            out.push_str(indent);
+            used = indent.chars().count();
+        } else if !first {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += width;
+        first = false;
+    }
+    out
+}
+
+fn millis(ms: f64) -> String {
+    text::time(duration(ms))
+}
+
+fn duration(ms: f64) -> std::time::Duration {
+    std::time::Duration::try_from_secs_f64(ms / 1e3).unwrap_or(std::time::Duration::MAX)
+}

@@ -1,0 +1,211 @@
+//! Findings in plain words: what was seen, and what to do.
+
+use super::model;
+use super::text::{bounds, count, short, time};
+use crate::advice;
+use crate::analyse::Hold;
+use crate::judge::{Finding, FindingKind};
+use crate::plan::Level;
+use crate::recording::format::Trace;
+
+/// How much of a statement a sentence bears.
+const QUOTE: usize = 100;
+
+/// Words a finding.
+pub fn finding(step: &str, finding: &Finding) -> model::Finding {
+    let words = match &finding.kind {
+        FindingKind::HoldExceeded {
+            hold,
+            more,
+            limit,
+            trace,
+        } => Words {
+            rule: if finding.level == Level::Warn {
+                "writes-blocked"
+            } else {
+                "hold-exceeded"
+            },
+            hold: Some(hold),
+            message: format!(
+                "{} was held in {} for {}, over the budget of {}{}{}; that blocks {}",
+                subject(hold, *more),
+                hold.mode.sql(),
+                bounds(hold.hold),
+                time(*limit),
+                origin(hold),
+                seen(hold, trace.as_ref()),
+                hold.mode.blocks(),
+            ),
+            advice: advise(hold, trace.as_ref()),
+        },
+        FindingKind::HoldUnproven { hold, more, limit } => Words {
+            rule: "hold-unproven",
+            hold: Some(hold),
+            message: format!(
+                "{} was held in {} for {}: the budget of {} lies between these bounds{}",
+                subject(hold, *more),
+                hold.mode.sql(),
+                bounds(hold.hold),
+                time(*limit),
+                origin(hold),
+            ),
+            advice: Some(
+                "a hold this close to its budget is not safe; shorten it, or run again on a \
+                 quieter machine with a shorter --interval"
+                    .to_owned(),
+            ),
+        },
+        FindingKind::Blind { hidden, limit } => Words {
+            rule: "blind-window",
+            hold: None,
+            message: format!(
+                "a lock could have come and gone unseen for up to {}, longer than the budget of \
+                 {}: there was no sample meanwhile",
+                time(*hidden),
+                time(*limit),
+            ),
+            advice: Some("run again on a quieter machine".to_owned()),
+        },
+        FindingKind::Failed { message, details } => Words {
+            rule: "step-failed",
+            hold: None,
+            message: if details.is_empty() {
+                message.clone()
+            } else {
+                format!("{message}\n{}", details.join("\n"))
+            },
+            advice: None,
+        },
+        FindingKind::NotRun => Words {
+            rule: "step-not-run",
+            hold: None,
+            message: "the step was not reached, so nothing is proved about it".to_owned(),
+            advice: None,
+        },
+        FindingKind::Blocked {
+            count: sessions,
+            longest,
+        } => Words {
+            rule: "sessions-blocked",
+            hold: None,
+            message: format!(
+                "{} other session{} waited behind the migration, the longest {}: `{}` behind `{}`",
+                sessions,
+                if *sessions == 1 { "" } else { "s" },
+                bounds(longest.waited),
+                short(&longest.query, QUOTE),
+                short(&longest.behind, QUOTE),
+            ),
+            advice: None,
+        },
+        FindingKind::BatchSlowsDown { early, late } => Words {
+            rule: "batch-slows-down",
+            hold: None,
+            message: format!(
+                "its batches grew slower, from {} to {} each: every batch searches past the rows \
+                 that are done already",
+                time(*early),
+                time(*late),
+            ),
+            advice: Some(
+                "walk the key: `WHERE id > ${after} ORDER BY id LIMIT ${batch_size}` with \
+                 `after` in the scenario"
+                    .to_owned(),
+            ),
+        },
+    };
+    model::Finding {
+        rule: words.rule.to_owned(),
+        level: finding.level,
+        step: step.to_owned(),
+        relation: words.hold.map(|hold| hold.relation.clone()),
+        mode: words.hold.map(|hold| hold.mode),
+        message: words.message,
+        advice: words.advice,
+    }
+}
+
+struct Words<'a> {
+    rule: &'static str,
+    hold: Option<&'a Hold>,
+    message: String,
+    advice: Option<String>,
+}
+
+fn subject(hold: &Hold, more: usize) -> String {
+    let one = match &hold.parent {
+        Some(table) => format!("`{}` (of `{table}`)", hold.relation),
+        None => format!("`{}`", hold.relation),
+    };
+    match more {
+        0 => one,
+        1 => format!("{one}, longer than one more relation,"),
+        more => format!("{one}, longest of {} relations,", more + 1),
+    }
+}
+
+/// Which statement took the lock, and which ran while it was still held.
+fn origin(hold: &Hold) -> String {
+    let mut words = match hold.granted_by.as_slice() {
+        [] => String::new(),
+        statements => format!("; taken by `{}`", quote_all(statements)),
+    };
+    let later: Vec<String> = hold
+        .lengthened_by
+        .iter()
+        .filter(|statement| !is_transaction_end(statement))
+        .cloned()
+        .collect();
+    if !later.is_empty() {
+        words.push_str(&format!("; still held during `{}`", quote_all(&later)));
+    }
+    words
+}
+
+fn quote_all(statements: &[String]) -> String {
+    const SHOWN: usize = 2;
+    let mut quoted: Vec<String> = statements
+        .iter()
+        .take(SHOWN)
+        .map(|sql| short(sql, QUOTE))
+        .collect();
+    if statements.len() > SHOWN {
+        quoted.push(format!("{} more", statements.len() - SHOWN));
+    }
+    quoted.join("`, `")
+}
+
+fn is_transaction_end(sql: &str) -> bool {
+    let first = sql.split_whitespace().next().unwrap_or("");
+    ["commit", "end", "rollback"].contains(&first.to_ascii_lowercase().as_str())
+}
+
+fn seen(hold: &Hold, trace: Option<&Trace>) -> String {
+    let Some(trace) = trace else {
+        return String::new();
+    };
+    let mut seen = Vec::new();
+    if trace.rewritten {
+        seen.push(format!("`{}` was rewritten", trace.relation));
+    }
+    if trace.scans > 0 && trace.rows_scanned > 0 {
+        seen.push(format!(
+            "{} rows of `{}` were scanned",
+            count(trace.rows_scanned),
+            trace.relation
+        ));
+    }
+    if seen.is_empty() || hold.hold.at_least().is_zero() {
+        return String::new();
+    }
+    format!("; meanwhile {}", seen.join(" and "))
+}
+
+fn advise(hold: &Hold, trace: Option<&Trace>) -> Option<String> {
+    let rewritten = trace.is_some_and(|trace| trace.rewritten);
+    let lengthened = hold
+        .lengthened_by
+        .iter()
+        .any(|statement| !is_transaction_end(statement));
+    advice::advise(hold.granted_by.first()?, rewritten, lengthened).map(str::to_owned)
+}

@@ -1,0 +1,118 @@
+//! The conductor of a run: starts everything, lets events go one way, ends everything in order.
+//!
+//! Interprets nothing: what happened is the recording's, what it means the analysis' and the judge's.
+
+mod conductor;
+mod ground;
+mod replays;
+mod source;
+
+use crate::analyse::Timeline;
+use crate::clock::{self, Clock};
+use crate::interrupt::Interrupt;
+use crate::judge::{self, Judgement};
+use crate::plan::{Plan, Work};
+use crate::recording::format::{Header, StepHeader, VERSION};
+use crate::report::{Report, build};
+use crate::stage::Watch;
+use crate::{Error, Result};
+
+pub use conductor::Sink;
+
+/// Gaps between samples up to this length are not told one by one, nor gaps of half the tightest
+/// budget.
+const GAP_FLOOR: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Finished {
+    /// All that happened.
+    pub timeline: Timeline,
+    /// What it means.
+    pub judgement: Judgement,
+    /// The same, to be shown.
+    pub report: Report,
+    /// How to reach the stage; None unless it was to be kept.
+    pub kept: Option<String>,
+    /// What went wrong beside the verdict: the stage was lost, the recording is not whole.
+    pub trouble: Option<Error>,
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// The stage could not be brought up, or a signal came. A broken budget and a failing statement are
+/// part of the report, not errors; so is a stage that is lost half-way, with what was seen so far.
+pub async fn run(
+    plan: &Plan,
+    notes: &[String],
+    watch: &dyn Watch,
+    interrupt: &Interrupt,
+    recording: Option<Sink>,
+) -> Result<Finished> {
+    let header = header(plan, notes);
+    let run_id = header.run_id.clone();
+    let clock = Clock::start();
+    let ground = ground::prepare(plan, &run_id, watch, interrupt).await?;
+    let mut conductor = conductor::Conductor::start(header, plan.policy.clone(), recording)?;
+    let replayed = replays::replay(plan, &ground, clock, watch, interrupt, &mut conductor).await;
+    let (timeline, recorded) = conductor.finish()?;
+    let (kept, trouble) = match replayed {
+        Ok(replays::Ended::Whole { kept }) => (kept, None),
+        Ok(replays::Ended::StageLost(error)) => (None, Some(error)),
+        Err(error) => return Err(error),
+    };
+    let judgement = judge::judge(&timeline, &plan.policy);
+    Ok(Finished {
+        report: build::build(&timeline, &judgement, &plan.policy),
+        timeline,
+        judgement,
+        kept,
+        trouble: trouble.or(recorded.err()),
+    })
+}
+
+fn header(plan: &Plan, notes: &[String]) -> Header {
+    Header {
+        lockproof_recording: VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        run_id: run_id(),
+        started_at: clock::wall(),
+        scenario: plan.scenario.clone(),
+        policy: plan.policy.clone(),
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| StepHeader {
+                name: step.name.clone(),
+                kind: step.work.kind(),
+                budgets: step.budgets.clone(),
+                wrap: match &step.work {
+                    Work::Sql(work) => Some(work.wrap),
+                    _ => None,
+                },
+            })
+            .collect(),
+        interval: plan.interval,
+        gap_floor: gap_floor(plan),
+        replays: plan.replays,
+        literals: plan.literals,
+        notes: notes.to_vec(),
+    }
+}
+
+/// A gap that matters is told: the floor is well below the tightest budget.
+fn gap_floor(plan: &Plan) -> std::time::Duration {
+    plan.policy
+        .budgets
+        .iter()
+        .chain(plan.steps.iter().flat_map(|step| &step.budgets))
+        .map(|budget| budget.limit / 2)
+        .min()
+        .map_or(GAP_FLOOR, |half| GAP_FLOOR.min(half))
+}
+
+/// Twelve hexadecimal digits.
+fn run_id() -> String {
+    format!("{:012x}", rand::random::<u64>() >> 16)
+}

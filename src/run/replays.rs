@@ -1,0 +1,358 @@
+//! Replays all steps, each time on a fresh clone, until every step is decided.
+
+use std::time::Duration;
+
+use super::conductor::Conductor;
+use super::ground::Ground;
+use crate::clock::Clock;
+use crate::error::Trouble;
+use crate::interrupt::Interrupt;
+use crate::judge::Verdict;
+use crate::observe::{Sampler, Setup};
+use crate::pg::catalog::Catalog;
+use crate::pg::session::{Told, tell};
+use crate::pg::{NEWEST_MAJOR, OLDEST_MAJOR, Session, names, queries};
+use crate::plan::{Keep, Plan, Step};
+use crate::recording::format::{Event, Outcome};
+use crate::replay::{self, Connection, Course, Scene};
+use crate::stage::Watch;
+use crate::stage::provider::{Provider, Stage};
+use crate::{Error, Result, snapshot};
+
+/// How long a step's closed sessions may take to be gone.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How the replays ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// By themselves.
+    Whole {
+        /// How to reach the stage; None unless it was to be kept.
+        kept: Option<String>,
+    },
+    /// The server went away.
+    StageLost(Error),
+}
+
+/// Replays until every step is decided or the replays are used up.
+pub async fn replay(
+    plan: &Plan,
+    ground: &Ground,
+    clock: Clock,
+    watch: &dyn Watch,
+    interrupt: &Interrupt,
+    conductor: &mut Conductor,
+) -> Result<Ended> {
+    // Nothing but a fresh clone can be tried again; an external server has been changed.
+    let most = match ground.provider {
+        Provider::External(_) => 1,
+        _ => plan.replays,
+    };
+    let mut kept = None;
+    for number in 1..=most {
+        let stage = start(ground, watch, interrupt).await?;
+        let run = Run {
+            plan,
+            ground,
+            clock,
+            watch,
+            interrupt,
+        };
+        let watchers = match watchers(&run, &stage, number, conductor).await {
+            Ok(watchers) => watchers,
+            Err(error) => {
+                stop(stage, watch).await;
+                return Err(error);
+            }
+        };
+        conductor.tell(Event::ReplayStarted {
+            replay: number,
+            at: clock.now(),
+        });
+        let outcome = steps(&run, &stage, &watchers, conductor).await;
+        watchers.sampler.stop().await;
+        if let Err(error) = outcome {
+            let log = stage.log_tail().await;
+            stop(stage, watch).await;
+            if error.trouble() != Trouble::Stage {
+                return Err(error);
+            }
+            conductor.tell(Event::StageLost {
+                message: error.to_string(),
+            });
+            finished(conductor);
+            return Ok(Ended::StageLost(error.details(log)));
+        }
+        let standing = conductor.replay_taken().await;
+        let again = standing == Verdict::Unproven && number < most;
+        if plan.stage.keep == Keep::LeaveRunning && !again {
+            kept = Some(stage.keep());
+            break;
+        }
+        stop(stage, watch).await;
+        if !again {
+            break;
+        }
+        watch.note("a step is unproven: replaying on a fresh clone");
+    }
+    finished(conductor);
+    Ok(Ended::Whole { kept })
+}
+
+fn finished(conductor: &Conductor) {
+    conductor.tell(Event::RunFinished {
+        finished_at: crate::clock::wall(),
+    });
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    ground: &'a Ground,
+    clock: Clock,
+    watch: &'a dyn Watch,
+    interrupt: &'a Interrupt,
+}
+
+async fn start(ground: &Ground, watch: &dyn Watch, interrupt: &Interrupt) -> Result<Stage> {
+    tokio::select! {
+        stage = ground.provider.start(&ground.base, watch) => stage,
+        signal = interrupt.wait() => Err(replay::interrupted(signal)),
+    }
+}
+
+/// A stage that cannot be removed is told, not failed on: the verdict stands.
+async fn stop(stage: Stage, watch: &dyn Watch) {
+    if let Err(error) = stage.stop().await {
+        watch.note(&error.story());
+    }
+}
+
+/// What watches a stage.
+struct Watchers {
+    observer: Session,
+    server: Server,
+    sampler: Sampler,
+}
+
+/// Opens the watching sessions and tells what the stage is.
+async fn watchers(
+    run: &Run<'_>,
+    stage: &Stage,
+    number: u32,
+    conductor: &Conductor,
+) -> Result<Watchers> {
+    let endpoint = stage.endpoint();
+    let observer = Session::open(endpoint, names::OBSERVER).await?;
+    let server = Server::ask(&observer).await?;
+    observer
+        .client
+        .batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '60s'")
+        .await
+        .map_err(|error| lost(&error))?;
+    if number == 1 {
+        conductor.tell(stage_event(run, &observer, &server).await?);
+    }
+    if run.ground.source.is_warm() {
+        tokio::select! {
+            warmed = snapshot::warm(&observer.client, run.watch) => warmed?,
+            signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
+        }
+    }
+    let sampler = Sampler::start(Setup {
+        endpoint: endpoint.clone(),
+        server_major: server.major,
+        database_oid: server.database_oid,
+        interval: run.plan.interval,
+        gap_floor: super::gap_floor(run.plan),
+        clock: run.clock,
+        literals: run.plan.literals,
+        events: conductor.events().clone(),
+    })
+    .await?;
+    Ok(Watchers {
+        observer,
+        server,
+        sampler,
+    })
+}
+
+async fn steps(
+    run: &Run<'_>,
+    stage: &Stage,
+    watchers: &Watchers,
+    conductor: &mut Conductor,
+) -> Result<()> {
+    let Watchers {
+        observer,
+        server,
+        sampler,
+    } = watchers;
+    let events = conductor.events().clone();
+    let scene = Scene {
+        endpoint: stage.endpoint(),
+        sampler,
+        events: &events,
+        clock: run.clock,
+        interrupt: run.interrupt,
+        literals: run.plan.literals,
+        watch: run.watch,
+    };
+    let mut before = Catalog::read(&observer.client)
+        .await
+        .map_err(|error| lost(&error))?;
+    let count = run.plan.steps.len();
+    for (index, step) in run.plan.steps.iter().enumerate() {
+        run.watch
+            .phase(&format!("step {} of {count}: {}", index + 1, step.name));
+        sampler.sync().await?;
+        conductor.tell(Event::StepStarted {
+            step: index,
+            at: run.clock.now(),
+        });
+        let course = replay::run(&scene, step).await?;
+        let ended = run.clock.now();
+        if course.connection == Connection::Broken {
+            still_there(observer).await?;
+        }
+        farewell(observer, &course, server, step).await?;
+        sampler.sync().await?;
+        let failed = matches!(course.outcome, Outcome::Failed { .. });
+        conductor.tell(Event::StepFinished {
+            step: index,
+            at: ended,
+            attempts: course.attempts,
+            outcome: course.outcome,
+        });
+        let seen = conductor.step_taken().await;
+        // A step that left the catalogue locked is reported without names rather than not at all.
+        let after = Catalog::read(&observer.client)
+            .await
+            .unwrap_or_else(|_| before.clone());
+        conductor.tell(Event::Relations {
+            step: index,
+            relations: before.resolve(&after, &seen),
+        });
+        conductor.tell(Event::Traces {
+            step: index,
+            traces: before.traces(&after),
+        });
+        before = after;
+        if failed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the server has ended the step's sessions, so that their counters are written and
+/// their locks gone; a program's sessions that outlive it are left to be reported.
+async fn farewell(observer: &Session, course: &Course, server: &Server, step: &Step) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + FAREWELL;
+    let application = format!("{} {}", names::MIGRATION_PREFIX, step.name);
+    loop {
+        let left: i64 = observer
+            .client
+            .query_one(
+                "SELECT count(*) FROM pg_catalog.pg_stat_get_activity(NULL) \
+                 WHERE pid = ANY($1) OR application_name = left($2, 63)",
+                &[&course.pids, &application],
+            )
+            .await
+            .map_err(|error| lost(&error))?
+            .get(0);
+        if left == 0 || tokio::time::Instant::now() >= deadline {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Before 15 the counters travel through a collector that writes them twice a second.
+    if server.major < 15 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    Ok(())
+}
+
+async fn still_there(observer: &Session) -> Result<()> {
+    observer
+        .client
+        .batch_execute("")
+        .await
+        .map_err(|error| lost(&error))
+}
+
+fn lost(error: &tokio_postgres::Error) -> Error {
+    Error::stage("the server went away or does not answer as expected").because(Told(tell(error)))
+}
+
+/// What the run needs to know of the server.
+#[derive(Debug)]
+struct Server {
+    version: String,
+    major: u32,
+    database_oid: u32,
+}
+
+impl Server {
+    async fn ask(observer: &Session) -> Result<Self> {
+        let row = observer
+            .client
+            .query_one(
+                "SELECT current_setting('server_version'), \
+                 current_setting('server_version_num')::int / 10000, oid \
+                 FROM pg_catalog.pg_database WHERE datname = current_database()",
+                &[],
+            )
+            .await
+            .map_err(|error| lost(&error))?;
+        let server = Self {
+            version: row.get(0),
+            major: u32::try_from(row.get::<_, i32>(1)).unwrap_or(0),
+            database_oid: row.get(2),
+        };
+        if server.major < OLDEST_MAJOR {
+            return Err(Error::stage(format!(
+                "the server is PostgreSQL {}, older than the oldest that is supported, {OLDEST_MAJOR}",
+                server.version
+            ))
+            .help(format!("use a server of PostgreSQL {OLDEST_MAJOR} or newer")));
+        }
+        Ok(server)
+    }
+}
+
+async fn stage_event(run: &Run<'_>, observer: &Session, server: &Server) -> Result<Event> {
+    let settings = observer
+        .client
+        .query(queries::SETTINGS, &[])
+        .await
+        .map_err(|error| lost(&error))?
+        .iter()
+        .map(|row| (row.get("name"), row.get("value")))
+        .collect();
+    let tables = snapshot::tables(&observer.client).await?;
+    let mut notes = Vec::new();
+    if server.major > NEWEST_MAJOR {
+        notes.push(format!(
+            "PostgreSQL {} is newer than any this lockproof was tested with ({NEWEST_MAJOR})",
+            server.major
+        ));
+    }
+    if matches!(run.ground.provider, Provider::External(_)) {
+        notes.push(
+            "the server is external: it was changed by the run, and an unproven step was not \
+             tried again"
+                .to_owned(),
+        );
+    }
+    for note in &notes {
+        run.watch.note(note);
+    }
+    Ok(Event::Stage {
+        kind: run.ground.provider.kind(),
+        image: run.ground.provider.image().map(str::to_owned),
+        server_version: server.version.clone(),
+        settings,
+        snapshot: run.ground.source.facts(tables),
+        notes,
+    })
+}

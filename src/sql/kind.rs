@@ -1,0 +1,756 @@
+//! What kind of statement it is: its verb, whether it may run in a transaction, what to call it.
+//!
+//! Answers from tokens alone, so that words within strings, comments and quoted names mean nothing.
+//! Must not know the catalogue: where only the server can tell (is this table partitioned?), the
+//! documentation of the answer says so.
+
+use serde::{Deserialize, Serialize};
+
+use super::lex::{Token, TokenKind, lex};
+use super::verb::{MODIFIERS, OBJECTS, Object, TransactionControl, Verb};
+use super::words::Words;
+
+/// So many tokens are looked at: a `COPY` may list 1,600 columns before its `FROM`, while an `INSERT`
+/// of a million rows says all that matters in its first three words.
+const LOOKED_AT: usize = 16_384;
+
+/// Longer labels are cut, so that a table of statements stays a table.
+const LABEL_CHARACTERS: usize = 80;
+
+/// What kind of statement it is; made by [`Kind::of`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kind {
+    verb: Verb,
+    transaction_control: Option<TransactionControl>,
+    cannot_run_in_transaction: bool,
+    copy_from_stdin: bool,
+    sets_lock_timeout: bool,
+    summary: String,
+}
+
+impl Kind {
+    /// The kind of one statement, which may have comments around it.
+    pub fn of(statement: &str) -> Kind {
+        let tokens: Vec<Token> = lex(statement)
+            .filter(|token| !token.kind.is_trivia())
+            .take(LOOKED_AT)
+            .collect();
+        let mut words = Words::new(statement, &tokens);
+        let verb = verb(&mut words);
+        let chain = chains(words);
+        Kind {
+            verb,
+            transaction_control: match verb {
+                Verb::Begin => Some(TransactionControl::Begin),
+                Verb::Commit => Some(TransactionControl::Commit { chain }),
+                Verb::Rollback => Some(TransactionControl::Rollback { chain }),
+                Verb::Savepoint => Some(TransactionControl::Savepoint),
+                Verb::RollbackTo => Some(TransactionControl::RollbackTo),
+                Verb::ReleaseSavepoint => Some(TransactionControl::Release),
+                Verb::PrepareTransaction => Some(TransactionControl::Prepare),
+                _ => None,
+            },
+            cannot_run_in_transaction: prevented_in_transaction(verb, words),
+            copy_from_stdin: verb == Verb::Copy && copies_from_client(words),
+            sets_lock_timeout: matches!(verb, Verb::Set { .. }) && names_lock_timeout(words),
+            summary: summary(verb, words),
+        }
+    }
+
+    /// What it begins with.
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// What it does to the transaction that it runs in; `None` if it only runs in it.
+    ///
+    /// `COMMIT PREPARED` and `ROLLBACK PREPARED` are `None`: they are about another session's one.
+    pub fn transaction_control(&self) -> Option<TransactionControl> {
+        self.transaction_control
+    }
+
+    /// True if the server refuses it within a transaction block: a caller of
+    /// `PreventInTransactionBlock`, which are
+    ///
+    /// - `tcop/utility.c`: `COMMIT PREPARED`, `ROLLBACK PREPARED`, `CREATE TABLESPACE`,
+    ///   `DROP TABLESPACE`, `CREATE DATABASE`, `DROP DATABASE`, `ALTER SYSTEM`,
+    ///   `CREATE INDEX CONCURRENTLY`, `DROP INDEX CONCURRENTLY`, `ALTER TABLE … DETACH CONCURRENTLY`
+    /// - `commands/indexcmds.c`: `REINDEX CONCURRENTLY` and `REINDEX` of a schema, the system catalogues
+    ///   or a database
+    /// - `commands/vacuum.c`: `VACUUM`, but not `ANALYZE`
+    /// - `commands/cluster.c`: `CLUSTER` without a table, since PostgreSQL 19 `REPACK` without a table
+    ///   and `REPACK (CONCURRENTLY)`
+    /// - `commands/dbcommands.c`: `ALTER DATABASE SET TABLESPACE`
+    /// - `commands/discard.c`: `DISCARD ALL`
+    /// - `commands/subscriptioncmds.c`: `CREATE SUBSCRIPTION` that creates a slot, `ALTER SUBSCRIPTION`
+    ///   that refreshes, or sets `failover` or `two_phase`, `DROP SUBSCRIPTION` that drops a slot
+    ///
+    /// `REFRESH MATERIALIZED VIEW CONCURRENTLY` is none of them. The text does not tell whether
+    /// `DROP SUBSCRIPTION` has a slot to drop: true. Nor whether a table of `REINDEX TABLE`,
+    /// `REINDEX INDEX` or `CLUSTER` is partitioned, in which case the server refuses: false. Nor whether
+    /// a `CALL` or a `DO` commits on its own, which it may do outside a transaction only: false.
+    pub fn cannot_run_in_transaction(&self) -> bool {
+        self.cannot_run_in_transaction
+    }
+
+    /// True for statements that read or change rows, or settings, by their verb alone: `SELECT`,
+    /// `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `VALUES`, `WITH`, `COPY`, `EXPLAIN`, `SET`, `RESET`,
+    /// `SHOW`. So it is true for `SELECT … INTO` as well.
+    pub fn is_plain_dml(&self) -> bool {
+        matches!(
+            self.verb,
+            Verb::Select
+                | Verb::Insert
+                | Verb::Update
+                | Verb::Delete
+                | Verb::Merge
+                | Verb::Values
+                | Verb::With
+                | Verb::Copy
+                | Verb::Explain
+                | Verb::Set { .. }
+                | Verb::Reset
+                | Verb::Show
+        )
+    }
+
+    /// True for a `COPY` whose rows the client sends. `FROM STDOUT` is one too, the grammar takes both.
+    pub fn is_copy_from_stdin(&self) -> bool {
+        self.copy_from_stdin
+    }
+
+    /// True for `VACUUM`.
+    pub fn is_vacuum(&self) -> bool {
+        self.verb == Verb::Vacuum
+    }
+
+    /// True for `SET [SESSION | LOCAL] lock_timeout`, whatever the value; not for `set_config()`.
+    pub fn sets_lock_timeout(&self) -> bool {
+        self.sets_lock_timeout
+    }
+
+    /// What to call it in a table: `ALTER TABLE listings`, `CREATE INDEX CONCURRENTLY price_idx`.
+    ///
+    /// Made of keywords and names as typed, never of literals. At most 80 characters.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+}
+
+fn verb(words: &mut Words<'_>) -> Verb {
+    while words.eat_kind(TokenKind::LeftParen) {}
+    let Some(first) = words.take_word() else {
+        return Verb::Other;
+    };
+    match first.to_ascii_uppercase().as_str() {
+        "BEGIN" => Verb::Begin,
+        "START" if words.eat("TRANSACTION") => Verb::Begin,
+        "COMMIT" | "END" if words.eat("PREPARED") => Verb::CommitPrepared,
+        "COMMIT" | "END" => Verb::Commit,
+        "ROLLBACK" if words.eat("PREPARED") => Verb::RollbackPrepared,
+        "ROLLBACK" | "ABORT" => {
+            let _ = words.eat("WORK") || words.eat("TRANSACTION");
+            if words.eat("TO") {
+                Verb::RollbackTo
+            } else {
+                Verb::Rollback
+            }
+        }
+        "SAVEPOINT" => Verb::Savepoint,
+        "RELEASE" => Verb::ReleaseSavepoint,
+        "PREPARE" => {
+            if words.is("TRANSACTION") && words.kind_at(1) == Some(TokenKind::String) {
+                Verb::PrepareTransaction
+            } else {
+                Verb::Prepare
+            }
+        }
+        "SET" => {
+            let local = words.eat("LOCAL");
+            // `SET SESSION AUTHORIZATION` and `SET SESSION CHARACTERISTICS` are statements of their own.
+            if !local && !words.is_at(1, "AUTHORIZATION") && !words.is_at(1, "CHARACTERISTICS") {
+                let _ = words.eat("SESSION");
+            }
+            Verb::Set { local }
+        }
+        "RESET" => Verb::Reset,
+        "SHOW" => Verb::Show,
+        "DISCARD" => Verb::Discard,
+        "SELECT" | "TABLE" => Verb::Select,
+        "VALUES" => Verb::Values,
+        "WITH" => Verb::With,
+        "INSERT" => Verb::Insert,
+        "UPDATE" => Verb::Update,
+        "DELETE" => Verb::Delete,
+        "MERGE" => Verb::Merge,
+        "COPY" => Verb::Copy,
+        "EXPLAIN" => Verb::Explain,
+        "DO" => Verb::Do,
+        "CALL" => Verb::Call,
+        "EXECUTE" => Verb::Execute,
+        "DEALLOCATE" => Verb::Deallocate,
+        "DECLARE" | "FETCH" | "MOVE" | "CLOSE" => Verb::Cursor,
+        "LISTEN" | "NOTIFY" | "UNLISTEN" => Verb::Notify,
+        "CREATE" => {
+            let _ = words.eat("OR") && words.eat("REPLACE");
+            while MODIFIERS.iter().any(|modifier| words.eat(modifier)) {}
+            if words.is("DEFAULT") && words.is_at(1, "CONVERSION") {
+                words.skip(1);
+            }
+            Verb::Create(object(words))
+        }
+        "ALTER" => {
+            let _ = words.eat("PROCEDURAL");
+            Verb::Alter(object(words))
+        }
+        "DROP" => {
+            let _ = words.eat("PROCEDURAL");
+            Verb::Drop(object(words))
+        }
+        "TRUNCATE" => Verb::Truncate,
+        "VACUUM" => Verb::Vacuum,
+        "ANALYZE" | "ANALYSE" => Verb::Analyze,
+        "REINDEX" => Verb::Reindex,
+        "CLUSTER" => Verb::Cluster,
+        "REPACK" => Verb::Repack,
+        "REFRESH" => Verb::Refresh,
+        "LOCK" => Verb::Lock,
+        "CHECKPOINT" => Verb::Checkpoint,
+        "LOAD" => Verb::Load,
+        "COMMENT" => Verb::Comment,
+        "SECURITY" => Verb::SecurityLabel,
+        "GRANT" => Verb::Grant,
+        "REVOKE" => Verb::Revoke,
+        "REASSIGN" => Verb::Reassign,
+        "IMPORT" => Verb::ImportForeignSchema,
+        _ => Verb::Other,
+    }
+}
+
+/// Takes the words that name an object.
+fn object(words: &mut Words<'_>) -> Object {
+    OBJECTS
+        .iter()
+        .find(|(names, _)| words.eat_all(names))
+        .map_or(Object::Other, |&(_, object)| object)
+}
+
+/// True for `AND CHAIN` behind a `COMMIT` or a `ROLLBACK`.
+fn chains(mut words: Words<'_>) -> bool {
+    let _ = words.eat("WORK") || words.eat("TRANSACTION");
+    words.eat("AND") && words.eat("CHAIN")
+}
+
+/// True if the parameter that comes next is `lock_timeout`.
+fn names_lock_timeout(mut words: Words<'_>) -> bool {
+    words
+        .name()
+        .is_some_and(|name| name.trim_matches('"').eq_ignore_ascii_case("lock_timeout"))
+}
+
+/// True if a `COPY` reads from the client. `FROM` is reserved, so the first one outside parentheses
+/// that is not the last part of a name is the keyword.
+fn copies_from_client(mut words: Words<'_>) -> bool {
+    let mut after_dot = false;
+    while !words.is_empty() {
+        if words.skip_parentheses() {
+            continue;
+        }
+        if !after_dot && words.eat("FROM") {
+            return words.is("STDIN") || words.is("STDOUT");
+        }
+        after_dot = words.symbol() == Some(".");
+        words.skip(1);
+    }
+    false
+}
+
+/// See [`Kind::cannot_run_in_transaction`]; `words` begin behind the verb and its object.
+fn prevented_in_transaction(verb: Verb, mut words: Words<'_>) -> bool {
+    match verb {
+        Verb::CommitPrepared | Verb::RollbackPrepared | Verb::Vacuum => true,
+        Verb::Create(Object::Database | Object::Tablespace)
+        | Verb::Drop(Object::Database | Object::Tablespace | Object::Subscription)
+        | Verb::Alter(Object::System) => true,
+        Verb::Create(Object::Index) | Verb::Drop(Object::Index) => words.is("CONCURRENTLY"),
+        Verb::Create(Object::Subscription) => {
+            words.option("create_slot") != Some(false) && words.option("connect") != Some(false)
+        }
+        Verb::Alter(Object::Subscription) => {
+            let _ = words.name();
+            if words.eat("REFRESH") {
+                return true;
+            }
+            let publication = (words.is("SET") || words.is("ADD") || words.is("DROP"))
+                && words.is_at(1, "PUBLICATION");
+            if publication {
+                return words.option("refresh") != Some(false);
+            }
+            words.is("SET")
+                && (words.option("failover").is_some() || words.option("two_phase").is_some())
+        }
+        Verb::Alter(Object::Database) => {
+            let _ = words.name();
+            words.eat("SET") && words.eat("TABLESPACE")
+        }
+        Verb::Alter(Object::Table) => {
+            words.skip_if_exists();
+            let _ = words.eat("ONLY");
+            let _ = words.name();
+            let _ = words.eat_symbol("*");
+            words.eat("DETACH")
+                && words.eat("PARTITION")
+                && words.name().is_some()
+                && words.is("CONCURRENTLY")
+        }
+        Verb::Reindex => {
+            let concurrently = words.option("concurrently") == Some(true);
+            let _ = words.skip_parentheses();
+            let whole = ["SCHEMA", "DATABASE", "SYSTEM"]
+                .iter()
+                .any(|object| words.is(object));
+            whole || concurrently || words.is_at(1, "CONCURRENTLY")
+        }
+        Verb::Cluster | Verb::Repack => {
+            if words.option("concurrently") == Some(true) {
+                return true;
+            }
+            let _ = words.skip_parentheses();
+            let _ = words.eat("VERBOSE");
+            words.is_empty() || words.is("USING") || words.symbol() == Some(";")
+        }
+        Verb::Discard => words.is("ALL"),
+        _ => false,
+    }
+}
+
+/// What to call the statement; `words` begin behind the verb and its object.
+fn summary(verb: Verb, mut words: Words<'_>) -> String {
+    let mut label = Label::default();
+    match verb {
+        Verb::Set { .. } | Verb::Reset | Verb::Show => {
+            label.words(&words.before());
+            if words.eat_all("SESSION AUTHORIZATION") {
+                label.words("SESSION AUTHORIZATION");
+            } else if words.eat_all("SESSION CHARACTERISTICS") {
+                label.words("SESSION CHARACTERISTICS");
+            } else if words.eat_all("TIME ZONE") {
+                label.words("TIME ZONE");
+            } else {
+                label.name(&mut words);
+            }
+        }
+        Verb::Create(Object::Index) | Verb::Drop(Object::Index) => {
+            label.words(&words.before());
+            if words.eat("CONCURRENTLY") {
+                label.words("CONCURRENTLY");
+            }
+            words.skip_if_exists();
+            if !words.is("ON") {
+                label.name(&mut words);
+            }
+        }
+        Verb::Create(object) | Verb::Alter(object) | Verb::Drop(object) => {
+            label.words(&words.before());
+            if object.is_nameless() {
+                return label.finish();
+            }
+            words.skip_if_exists();
+            let _ = words.eat("ONLY");
+            label.name(&mut words);
+        }
+        Verb::Insert | Verb::Delete | Verb::Merge => {
+            label.words(&words.before());
+            for keyword in ["INTO", "FROM"] {
+                if words.eat(keyword) {
+                    label.words(keyword);
+                }
+            }
+            let _ = words.eat("ONLY");
+            label.name(&mut words);
+        }
+        Verb::Update | Verb::Truncate | Verb::Lock | Verb::Copy | Verb::Call => {
+            label.words(&words.before());
+            let _ = words.eat("TABLE");
+            let _ = words.eat("ONLY");
+            label.name(&mut words);
+        }
+        Verb::Vacuum | Verb::Analyze | Verb::Cluster | Verb::Repack => {
+            label.words(&words.before());
+            let _ = words.skip_parentheses();
+            for option in ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"] {
+                if words.eat(option) && option == "FULL" {
+                    label.words(option);
+                }
+            }
+            label.name(&mut words);
+        }
+        Verb::Reindex => {
+            label.words(&words.before());
+            let concurrently = words.option("concurrently") == Some(true);
+            let _ = words.skip_parentheses();
+            for object in ["INDEX", "TABLE", "SCHEMA", "DATABASE", "SYSTEM"] {
+                if words.eat(object) {
+                    label.words(object);
+                    break;
+                }
+            }
+            if words.eat("CONCURRENTLY") || concurrently {
+                label.words("CONCURRENTLY");
+            }
+            label.name(&mut words);
+        }
+        Verb::Refresh => {
+            label.words(&words.before());
+            for keyword in ["MATERIALIZED", "VIEW", "CONCURRENTLY"] {
+                if words.eat(keyword) {
+                    label.words(keyword);
+                }
+            }
+            label.name(&mut words);
+        }
+        Verb::Comment => {
+            label.words(&words.before());
+            if words.eat("ON") {
+                label.words("ON");
+                let start = words.position();
+                if words.eat("COLUMN") || !object(&mut words).is_nameless() {
+                    label.words(&words.since(start));
+                    label.name(&mut words);
+                }
+            }
+        }
+        Verb::SecurityLabel => label.words("SECURITY LABEL"),
+        Verb::Reassign => label.words("REASSIGN OWNED"),
+        Verb::ImportForeignSchema => label.words("IMPORT FOREIGN SCHEMA"),
+        Verb::PrepareTransaction => label.words("PREPARE TRANSACTION"),
+        Verb::RollbackTo => label.words("ROLLBACK TO SAVEPOINT"),
+        Verb::ReleaseSavepoint => label.words("RELEASE SAVEPOINT"),
+        _ => label.words(&words.before()),
+    }
+    label.finish()
+}
+
+/// The label as it grows.
+#[derive(Default)]
+struct Label(String);
+
+impl Label {
+    fn words(&mut self, words: &str) {
+        if !self.0.is_empty() && !words.is_empty() {
+            self.0.push(' ');
+        }
+        self.0.push_str(words);
+    }
+
+    /// Adds the name that comes next, and `, …` if it is the first of several.
+    fn name(&mut self, words: &mut Words<'_>) {
+        if let Some(name) = words.name() {
+            self.words(&name);
+            if words.symbol() == Some(",") {
+                self.0.push_str(", …");
+            }
+        }
+    }
+
+    fn finish(self) -> String {
+        if self.0.is_empty() {
+            return "statement".to_owned();
+        }
+        // A quoted name may hold anything, a line break or a terminal's escape sequence included.
+        let printable = self.0.replace(char::is_control, "\u{fffd}");
+        if printable.chars().count() <= LABEL_CHARACTERS {
+            return printable;
+        }
+        let kept: String = printable.chars().take(LABEL_CHARACTERS - 1).collect();
+        kept + "…"
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs() {
+        for (sql, verb) in [
+            ("begin", Verb::Begin),
+            ("START TRANSACTION READ ONLY", Verb::Begin),
+            ("start replication", Verb::Other),
+            ("END", Verb::Commit),
+            ("/* a */ Commit -- b", Verb::Commit),
+            ("ABORT WORK", Verb::Rollback),
+            ("rollback to a", Verb::RollbackTo),
+            ("ROLLBACK TRANSACTION TO SAVEPOINT a", Verb::RollbackTo),
+            ("ROLLBACK PREPARED 'a'", Verb::RollbackPrepared),
+            ("COMMIT PREPARED 'a'", Verb::CommitPrepared),
+            ("PREPARE TRANSACTION 'a'", Verb::PrepareTransaction),
+            ("PREPARE transaction AS SELECT 1", Verb::Prepare),
+            ("SET a = 1", Verb::Set { local: false }),
+            ("SET LOCAL a = 1", Verb::Set { local: true }),
+            ("((select 1) union select 2)", Verb::Select),
+            ("(values (1))", Verb::Values),
+            ("CREATE UNLOGGED TABLE a ()", Verb::Create(Object::Table)),
+            (
+                "CREATE OR REPLACE TEMP RECURSIVE VIEW a AS SELECT 1",
+                Verb::Create(Object::View),
+            ),
+            ("CREATE CONSTRAINT TRIGGER a", Verb::Create(Object::Trigger)),
+            (
+                "CREATE DEFAULT CONVERSION a",
+                Verb::Create(Object::Conversion),
+            ),
+            (
+                "CREATE USER MAPPING FOR a SERVER b",
+                Verb::Create(Object::UserMapping),
+            ),
+            ("CREATE USER a", Verb::Create(Object::Role)),
+            ("ALTER FOREIGN TABLE a", Verb::Alter(Object::ForeignTable)),
+            (
+                "ALTER FOREIGN DATA WRAPPER a",
+                Verb::Alter(Object::ForeignDataWrapper),
+            ),
+            (
+                "DROP MATERIALIZED VIEW a",
+                Verb::Drop(Object::MaterializedView),
+            ),
+            (
+                "DROP OPERATOR FAMILY a USING b",
+                Verb::Drop(Object::Operator),
+            ),
+            ("DROP nonsense", Verb::Drop(Object::Other)),
+            ("\"select\" 1", Verb::Other),
+            ("'select'", Verb::Other),
+            ("", Verb::Other),
+        ] {
+            assert_eq!(Kind::of(sql).verb(), verb, "{sql}");
+        }
+    }
+
+    #[test]
+    fn transaction_control() {
+        use TransactionControl::*;
+        for (sql, control) in [
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE", Some(Begin)),
+            ("start transaction", Some(Begin)),
+            ("COMMIT", Some(Commit { chain: false })),
+            ("END WORK AND CHAIN", Some(Commit { chain: true })),
+            ("COMMIT AND NO CHAIN", Some(Commit { chain: false })),
+            (
+                "ABORT TRANSACTION AND CHAIN",
+                Some(Rollback { chain: true }),
+            ),
+            ("ROLLBACK AND CHAIN", Some(Rollback { chain: true })),
+            ("ROLLBACK", Some(Rollback { chain: false })),
+            ("SAVEPOINT a", Some(Savepoint)),
+            ("RELEASE a", Some(Release)),
+            ("ROLLBACK WORK TO a", Some(RollbackTo)),
+            ("PREPARE TRANSACTION 'a'", Some(Prepare)),
+            ("COMMIT PREPARED 'a'", None),
+            ("SELECT 'BEGIN'", None),
+        ] {
+            assert_eq!(Kind::of(sql).transaction_control(), control, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_refuses_within_a_transaction() {
+        for sql in [
+            "CREATE INDEX CONCURRENTLY ON a (b)",
+            "create /* x */ unique index concurrently if not exists i on a (b)",
+            "DROP INDEX CONCURRENTLY IF EXISTS i",
+            "REINDEX INDEX CONCURRENTLY i",
+            "REINDEX (CONCURRENTLY) TABLE a",
+            "REINDEX (VERBOSE, CONCURRENTLY on) TABLE a",
+            "REINDEX (VERBOSE) TABLE CONCURRENTLY a",
+            "REINDEX SCHEMA a",
+            "REINDEX (VERBOSE) DATABASE",
+            "REINDEX SYSTEM a",
+            "VACUUM",
+            "VACUUM (FULL, ANALYZE) a",
+            "CREATE DATABASE a",
+            "DROP DATABASE a",
+            "CREATE TABLESPACE a LOCATION '/a'",
+            "DROP TABLESPACE a",
+            "ALTER DATABASE a SET TABLESPACE b",
+            "ALTER SYSTEM SET a = 1",
+            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+            "ALTER TABLE IF EXISTS ONLY s.a DETACH PARTITION \"s\".\"b\" concurrently",
+            "CLUSTER",
+            "CLUSTER VERBOSE",
+            "CLUSTER (VERBOSE)",
+            "REPACK (CONCURRENTLY) a",
+            "REPACK USING INDEX",
+            "COMMIT PREPARED 'a'",
+            "ROLLBACK PREPARED 'a'",
+            "DISCARD ALL",
+            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c",
+            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (enabled = false)",
+            "ALTER SUBSCRIPTION a REFRESH PUBLICATION",
+            "ALTER SUBSCRIPTION a ADD PUBLICATION b",
+            "ALTER SUBSCRIPTION a SET PUBLICATION b WITH (refresh)",
+            "ALTER SUBSCRIPTION a SET (two_phase = true)",
+            "DROP SUBSCRIPTION a",
+        ] {
+            assert!(Kind::of(sql).cannot_run_in_transaction(), "{sql}");
+        }
+        for sql in [
+            "CREATE INDEX i ON a (b)",
+            "CREATE INDEX \"concurrently\" ON a (b)",
+            "CREATE TABLE a (\"concurrently\" int)",
+            "COMMENT ON INDEX i IS 'CREATE INDEX CONCURRENTLY'",
+            "DROP INDEX i",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
+            "REINDEX TABLE a",
+            "REINDEX (CONCURRENTLY false) TABLE a",
+            "REINDEX (VERBOSE) TABLE a",
+            "ANALYZE",
+            "CLUSTER a USING b",
+            "CLUSTER VERBOSE a",
+            "REPACK a",
+            "ALTER TABLE a DETACH PARTITION b",
+            "ALTER TABLE a DETACH PARTITION b FINALIZE",
+            "ALTER TABLE a DETACH PARTITION \"concurrently\"",
+            "ALTER DATABASE a SET work_mem = '1MB'",
+            "ALTER TABLE a SET TABLESPACE b",
+            "DISCARD PLANS",
+            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (create_slot = false)",
+            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (connect = 'off')",
+            "ALTER SUBSCRIPTION a SET PUBLICATION b WITH (copy_data = false, refresh = false)",
+            "ALTER SUBSCRIPTION a SET (slot_name = b)",
+            "ALTER SUBSCRIPTION a DISABLE",
+            "BEGIN",
+        ] {
+            assert!(!Kind::of(sql).cannot_run_in_transaction(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn copy_from_stdin() {
+        for sql in [
+            "COPY a FROM STDIN",
+            "copy s.a (b, \"from\") from stdin with (format csv, header)",
+            "COPY a /* TO */ FROM -- x\n STDIN DELIMITER ','",
+            "COPY s.from FROM STDIN",
+            "COPY BINARY a FROM STDIN",
+            "COPY a FROM STDOUT",
+            "COPY a FROM STDIN WHERE b IN (SELECT c FROM d)",
+        ] {
+            assert!(Kind::of(sql).is_copy_from_stdin(), "{sql}");
+        }
+        for sql in [
+            "COPY a TO STDOUT",
+            "COPY a TO STDIN",
+            "COPY a FROM 'stdin'",
+            "COPY a FROM PROGRAM 'cat' /* STDIN */",
+            "COPY (SELECT * FROM stdin) TO STDOUT",
+            "SELECT a FROM stdin",
+            "COPY a \"FROM\" STDIN",
+            "COPY a FROM \"stdin\"",
+            "COPY (((",
+        ] {
+            assert!(!Kind::of(sql).is_copy_from_stdin(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn lock_timeout() {
+        for sql in [
+            "SET lock_timeout = '2s'",
+            "set local LOCK_TIMEOUT to 100",
+            "SET SESSION \"lock_timeout\" TO DEFAULT",
+        ] {
+            assert!(Kind::of(sql).sets_lock_timeout(), "{sql}");
+        }
+        for sql in [
+            "SET statement_timeout = '2s'",
+            "RESET lock_timeout",
+            "SET search_path = lock_timeout",
+            "ALTER ROLE a SET lock_timeout = 1",
+            "SET my.lock_timeout = 1",
+            "SET 'lock_timeout' = 1",
+        ] {
+            assert!(!Kind::of(sql).sets_lock_timeout(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn plain_dml_goes_by_the_verb() {
+        assert!(Kind::of("WITH a AS (DELETE FROM b) SELECT 1").is_plain_dml());
+        assert!(Kind::of("(TABLE a)").is_plain_dml());
+        assert!(Kind::of("show all").is_plain_dml());
+        assert!(!Kind::of("CREATE TABLE a AS SELECT 1").is_plain_dml());
+        assert!(!Kind::of("DO $$ $$").is_plain_dml());
+        assert!(Kind::of("vacuum (analyze) a").is_vacuum());
+        assert!(!Kind::of("ANALYZE vacuum").is_vacuum());
+    }
+
+    #[test]
+    fn labels_hold_keywords_and_names_and_no_literal() {
+        for (sql, label) in [
+            (
+                "alter table if exists only public . listings add a int",
+                "ALTER TABLE public.listings",
+            ),
+            (
+                "CREATE INDEX CONCURRENTLY ON a (b)",
+                "CREATE INDEX CONCURRENTLY",
+            ),
+            (
+                "create unique index concurrently if not exists i on a (b)",
+                "CREATE UNIQUE INDEX CONCURRENTLY i",
+            ),
+            ("DROP TABLE IF EXISTS \"A b\", c", "DROP TABLE \"A b\", …"),
+            (
+                "CREATE OR REPLACE FUNCTION f(a int) RETURNS int",
+                "CREATE OR REPLACE FUNCTION f",
+            ),
+            ("INSERT INTO a VALUES ('b')", "INSERT INTO a"),
+            ("UPDATE ONLY a SET b = 1", "UPDATE a"),
+            ("SET LOCAL lock_timeout = '1s'", "SET LOCAL lock_timeout"),
+            ("SET SESSION AUTHORIZATION 'a'", "SET SESSION AUTHORIZATION"),
+            ("set time zone 'UTC'", "SET TIME ZONE"),
+            (
+                "REINDEX (CONCURRENTLY) INDEX i",
+                "REINDEX INDEX CONCURRENTLY i",
+            ),
+            ("VACUUM (FULL) a", "VACUUM a"),
+            (
+                "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
+                "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
+            ),
+            ("COMMENT ON COLUMN a.b IS 'c'", "COMMENT ON COLUMN a.b"),
+            (
+                "COMMENT ON MATERIALIZED VIEW a IS 'c'",
+                "COMMENT ON MATERIALIZED VIEW a",
+            ),
+            ("ALTER ROLE a PASSWORD 'hunter2'", "ALTER ROLE a"),
+            ("ALTER SYSTEM SET a = 'b'", "ALTER SYSTEM"),
+            ("DO $$ secret $$", "DO"),
+            ("(select 1)", "SELECT"),
+            ("'secret'", "statement"),
+            ("LOCK TABLE a IN SHARE MODE", "LOCK a"),
+            ("rollback to a", "ROLLBACK TO SAVEPOINT"),
+            ("DROP TABLE \"a\nb\"", "DROP TABLE \"a\u{fffd}b\""),
+        ] {
+            assert_eq!(Kind::of(sql).summary(), label);
+        }
+        let long = Kind::of(&format!("DROP TABLE {}", "é".repeat(200)));
+        assert_eq!(long.summary().chars().count(), 80);
+        assert!(long.summary().ends_with('…'));
+    }
+
+    #[test]
+    fn a_kind_survives_json() {
+        for sql in [
+            "SET LOCAL lock_timeout = 1",
+            "COMMIT AND CHAIN",
+            "ALTER TABLE a ADD b int",
+        ] {
+            let kind = Kind::of(sql);
+            let json = serde_json::to_string(&kind).unwrap();
+            assert_eq!(serde_json::from_str::<Kind>(&json).unwrap(), kind, "{json}");
+        }
+    }
+}

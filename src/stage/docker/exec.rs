@@ -1,0 +1,170 @@
+//! Client programs inside the server's container, of the server's own version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::container::{Container, Tail, sort_output};
+use super::engine::{Engine, failed};
+use super::place;
+use crate::stage::{Endpoint, ToolInput, ToolOutput, Tools, Watch};
+use crate::{Error, Result};
+
+/// How many lines of each stream are kept.
+const LINES: usize = 40;
+
+/// The shell's word for a program that is not there; no client program ends with it.
+const NO_PROGRAM: i32 = 127;
+
+/// The tools in one container.
+pub(super) struct ContainerTools<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) container: &'a Container,
+}
+
+impl Tools for ContainerTools<'_> {
+    async fn run(
+        &self,
+        endpoint: &Endpoint,
+        program: &str,
+        args: &[String],
+        stdin: Option<ToolInput>,
+    ) -> Result<ToolOutput> {
+        // Over the socket inside, which trusts: no password reaches a command line or environment
+        // that `docker inspect` shows. The endpoint's own host is for this side of the wall.
+        let environment = vec![
+            "PGHOST=/var/run/postgresql".to_owned(),
+            "PGPORT=5432".to_owned(),
+            format!("PGUSER={}", endpoint.user),
+            format!("PGDATABASE={}", endpoint.database),
+        ];
+        let mut command = vec![
+            "/bin/sh".to_owned(),
+            "-c".to_owned(),
+            concat!(
+                include_str!("scripts/prelude.sh"),
+                include_str!("scripts/tool.sh")
+            )
+            .to_owned(),
+            "lockproof".to_owned(),
+            program.to_owned(),
+        ];
+        command.extend_from_slice(args);
+        let output = self.exec(environment, command, stdin).await?;
+        if output.status == Some(NO_PROGRAM) {
+            return Err(Error::stage(format!(
+                "the image `{}` has no `{program}`",
+                self.container.image
+            ))
+            .details(output.stderr)
+            .help("name an image with --image that has the client programs"));
+        }
+        Ok(output)
+    }
+
+    async fn place(&self, path: &Path, watch: &dyn Watch) -> Result<String> {
+        place::place(self.engine, self.container, path, watch).await
+    }
+}
+
+impl ContainerTools<'_> {
+    async fn exec(
+        &self,
+        environment: Vec<String>,
+        command: Vec<String>,
+        stdin: Option<ToolInput>,
+    ) -> Result<ToolOutput> {
+        let lost = |error| failed("run a program in the container", error);
+        let options = CreateExecOptions {
+            attach_stdin: Some(stdin.is_some()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            env: Some(environment),
+            cmd: Some(command),
+            user: Some("postgres".to_owned()),
+            ..CreateExecOptions::default()
+        };
+        let api = &self.engine.api;
+        let exec = api
+            .create_exec(&self.container.id, options)
+            .await
+            .map_err(lost)?;
+        let started = api
+            .start_exec(&exec.id, None::<StartExecOptions>)
+            .await
+            .map_err(lost)?;
+        let StartExecResults::Attached {
+            mut output,
+            mut input,
+        } = started
+        else {
+            return Err(Error::defect("the engine detached an attached command"));
+        };
+
+        let (mut stdout, mut stderr) = (Tail::new(LINES), Tail::new(LINES));
+        let read = async {
+            while let Some(part) = output.next().await {
+                sort_output(part.map_err(lost)?, &mut stdout, &mut stderr);
+            }
+            Ok(())
+        };
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                let mut buffer = vec![0; 64 * 1024];
+                loop {
+                    let length = stdin.read(&mut buffer).await.map_err(|error| {
+                        Error::stage("cannot read what a program was to get").because(error)
+                    })?;
+                    // A program that ended early closes its side: its status says why.
+                    if length == 0 || input.write_all(&buffer[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            input.shutdown().await.ok();
+            Ok(())
+        };
+        // Whoever ends first: a program may end without reading everything, and an unreadable input
+        // must not pass for its end.
+        tokio::pin!(read, write);
+        tokio::select! {
+            ended = &mut read => ended?,
+            written = &mut write => {
+                written?;
+                read.await?;
+            }
+        }
+        Ok(ToolOutput {
+            status: self.status(&exec.id).await?,
+            stdout: stdout.lines(),
+            stderr: stderr.lines(),
+        })
+    }
+
+    /// The exit status; the engine learns of it a moment after the streams end.
+    async fn status(&self, exec: &str) -> Result<Option<i32>> {
+        for _ in 0..500 {
+            let state = self
+                .engine
+                .api
+                .inspect_exec(exec)
+                .await
+                .map_err(|error| failed("say how a program ended", error))?;
+            if state.running != Some(true) {
+                // 128 + n comes from the engine for a signal, as from a shell.
+                return Ok(state
+                    .exit_code
+                    .and_then(|code| i32::try_from(code).ok())
+                    .filter(|code| *code >= 0 && *code <= 128));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(Error::stage(format!(
+            "a program in the container of the image `{}` closed its output and does not end",
+            self.container.image
+        )))
+    }
+}

@@ -1,0 +1,104 @@
+//! A stage in a container of Docker or Podman: a restored base in a volume, a fresh clone per run.
+//!
+//! Answers how to get such a server and how to be rid of it; restores nothing itself (`Fill` does)
+//! and judges nothing. No bollard type leaves this folder. Everything made carries labels from its
+//! first moment, so that `clean` finds it whenever a process or a future ended too early.
+
+#![expect(clippy::disallowed_types, reason = "bollard's own API is of hash maps")]
+
+mod base;
+mod clean;
+mod container;
+mod engine;
+mod exec;
+mod image;
+mod owner;
+mod place;
+mod ready;
+mod run;
+
+pub use base::Base;
+pub use clean::{Leftover, LeftoverKind, Sweep};
+pub use container::Limits;
+pub use engine::EngineInfo;
+pub use image::ImageInfo;
+pub use owner::Owner;
+pub use run::DockerStage;
+
+use crate::Result;
+use crate::stage::{Fill, Request, Watch};
+
+/// The provider: a container engine that answered.
+#[derive(Clone)]
+pub struct Docker {
+    engine: engine::Engine,
+}
+
+impl Docker {
+    /// The engine that `DOCKER_HOST` names; otherwise the first socket of Docker or Podman that answers.
+    pub async fn connect() -> Result<Self> {
+        Ok(Self {
+            engine: engine::Engine::connect().await?,
+        })
+    }
+
+    /// The engine at this address (`unix://…`, `tcp://…`) and no other.
+    pub async fn connect_to(host: &str) -> Result<Self> {
+        Ok(Self {
+            engine: engine::Engine::connect_to(host).await?,
+        })
+    }
+
+    /// What answers, for `lockproof doctor`.
+    pub async fn describe(&self) -> Result<EngineInfo> {
+        self.engine.describe().await
+    }
+
+    /// Whether the engine has the image, without asking any registry.
+    pub async fn has_image(&self, image: &str) -> Result<bool> {
+        image::exists(&self.engine, image).await
+    }
+
+    /// The image, pulled if it is not there.
+    pub async fn ensure_image(&self, image: &str, watch: &dyn Watch) -> Result<ImageInfo> {
+        image::ensure(&self.engine, image, watch).await
+    }
+
+    /// A restored base: the cached one, or a new one filled by `fill`. Pulls the image if need be.
+    pub async fn prepare<F: Fill>(
+        &self,
+        image: &str,
+        request: &Request,
+        limits: &Limits,
+        fill: &F,
+        watch: &dyn Watch,
+    ) -> Result<Base> {
+        base::prepare(&self.engine, image, request, limits, fill, watch).await
+    }
+
+    /// A server on a fresh clone of the base, answering queries.
+    pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<DockerStage> {
+        run::start(&self.engine, base, watch).await
+    }
+
+    /// Everything of ours on the engine, also what is at work: `owner` tells.
+    pub async fn list_leftovers(&self) -> Result<Vec<Leftover>> {
+        clean::list(&self.engine).await
+    }
+
+    /// Removes what was left behind; says what it removed, a line each.
+    pub async fn clean(&self, sweep: Sweep) -> Result<Vec<String>> {
+        clean::clean(&self.engine, sweep).await
+    }
+
+    /// Removes one base, by the name that `list_leftovers` and `Base::name` give. False: it is in use.
+    pub async fn remove_base(&self, name: &str) -> Result<bool> {
+        clean::remove_base_named(&self.engine, name).await
+    }
+
+    /// Removes what one run made, once its futures are dropped: for the way out after a signal.
+    /// What the engine was still making at that moment is left to `clean`.
+    pub async fn remove_run(&self, run_id: &str) -> Result<Vec<String>> {
+        clean::remove_run(&self.engine, run_id).await
+    }
+}

@@ -1,0 +1,193 @@
+//! Waits until a server answers a query from here, and gives it its password.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
+
+use super::container::Container;
+use super::engine::Engine;
+use super::exec::ContainerTools;
+use crate::stage::{Endpoint, Host, Secret, Tools};
+use crate::{Error, Result};
+
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Waits for the server, gives the role `postgres` a new random password, and asks a query.
+///
+/// The container's own server is the only one that listens on its network: the temporary server of
+/// an image's entrypoint has nothing but a socket.
+pub(super) async fn ready(
+    engine: &Engine,
+    container: &Container,
+    patience: Duration,
+) -> Result<Endpoint> {
+    let begun = Instant::now();
+    let addresses = container.addresses(engine).await?;
+    if addresses.is_empty() {
+        alive(engine, container).await?;
+        return Err(Error::stage("the container engine published no port"));
+    }
+    let (host, port) = 'up: loop {
+        for (host, port) in &addresses {
+            if listens(host, *port).await {
+                break 'up (host.clone(), *port);
+            }
+        }
+        alive(engine, container).await?;
+        if begun.elapsed() > patience {
+            let tried = addresses
+                .iter()
+                .map(|(host, port)| format!("`{host}:{port}`"))
+                .collect::<Vec<_>>()
+                .join(" and ");
+            return Err(Error::stage(format!(
+                "the server of the image `{}` does not answer at {tried} after {} s",
+                container.image,
+                patience.as_secs()
+            ))
+            .details(container.log(engine, 20).await)
+            .help("if its log says that it is ready, a firewall or a proxy stands between"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+
+    let password = password();
+    let mut endpoint = Endpoint {
+        host: Host::Tcp(host),
+        port,
+        user: "postgres".to_owned(),
+        password: None,
+        database: "postgres".to_owned(),
+    };
+    set_password(engine, container, &endpoint, &password, begun + patience).await?;
+    endpoint.password = Some(password);
+    loop {
+        let error = match query(&endpoint).await {
+            Ok(()) => return Ok(endpoint),
+            Err(error) => error,
+        };
+        alive(engine, container).await?;
+        if begun.elapsed() > patience {
+            return Err(Error::stage(format!(
+                "the server at `{}` does not answer a query",
+                endpoint.shown()
+            ))
+            .because(error)
+            .details(container.log(engine, 20).await));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// An error when the container ended.
+pub(super) async fn alive(engine: &Engine, container: &Container) -> Result<()> {
+    let state = container.state(engine).await?;
+    if state.running == Some(true) {
+        return Ok(());
+    }
+    let who = format!("the server of the image `{}`", container.image);
+    Err(container.ended(engine, &who).await)
+}
+
+/// Whether a PostgreSQL server is behind the port: it answers a question for TLS before it looks at
+/// anything else, and logs nothing about it. The engine's own proxy accepts connections too early.
+async fn listens(host: &str, port: u16) -> bool {
+    /// Length 8, code 80877103: an `SSLRequest`.
+    const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+    let ask = async {
+        let mut stream = TcpStream::connect((host, port)).await?;
+        stream.write_all(&REQUEST).await?;
+        stream.read_u8().await
+    };
+    tokio::time::timeout(Duration::from_secs(2), ask)
+        .await
+        .is_ok_and(|answer| answer.is_ok())
+}
+
+fn password() -> Secret {
+    let bytes: [u8; 24] = rand::random();
+    Secret::new(
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
+    )
+}
+
+/// Through the socket inside the container. Only what proves the password goes there, not the
+/// password: a server that logs every statement does not log it either.
+async fn set_password(
+    engine: &Engine,
+    container: &Container,
+    endpoint: &Endpoint,
+    password: &Secret,
+    deadline: Instant,
+) -> Result<()> {
+    let tools = ContainerTools { engine, container };
+    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1"].map(str::to_owned);
+    let verifier = postgres_protocol::password::scram_sha_256(password.reveal().as_bytes());
+    let sql = format!("SET log_statement = 'none'; ALTER ROLE postgres PASSWORD '{verifier}';\n");
+    loop {
+        let input = Box::new(std::io::Cursor::new(sql.clone().into_bytes()));
+        let output = tools.run(endpoint, "psql", &arguments, Some(input)).await;
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => {
+                // More to the point than "the container is not running".
+                alive(engine, container).await?;
+                return Err(error);
+            }
+        };
+        if output.status == Some(0) {
+            return Ok(());
+        }
+        alive(engine, container).await?;
+        // 2: no connection, since the server is still starting up.
+        if output.status != Some(2) || Instant::now() > deadline {
+            return Err(
+                Error::stage("the server did not take a password for the role `postgres`")
+                    .details(output.stderr),
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn query(endpoint: &Endpoint) -> std::result::Result<(), tokio_postgres::Error> {
+    let (client, connection) = endpoint.config("lockproof").connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let answer = client.simple_query("SELECT 1").await.map(drop);
+    drop(client);
+    connection.await.ok();
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_differ_and_need_no_quoting() {
+        assert_ne!(password(), password());
+        assert!(
+            password()
+                .reveal()
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_with_nothing_behind_it_is_no_server() -> std::io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let accept = tokio::spawn(async move { listener.accept().await.map(drop) });
+        assert!(!listens("127.0.0.1", port).await);
+        accept.await??;
+        Ok(())
+    }
+}

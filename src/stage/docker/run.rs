@@ -1,0 +1,188 @@
+//! A run's server on a fresh clone of its base.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::base::{self, Base};
+use super::container::{self, Access, Container, Spec};
+use super::engine::Engine;
+use super::exec::ContainerTools;
+use super::owner::Lock;
+use super::ready;
+use crate::stage::{Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch};
+use crate::{Error, Result};
+
+/// From the finished clone to the first answer.
+const START: Duration = Duration::from_secs(60);
+
+/// A server in a container, on data of its own.
+pub struct DockerStage {
+    engine: Engine,
+    container: Container,
+    name: String,
+    endpoint: Endpoint,
+    lock: Lock,
+}
+
+pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Result<DockerStage> {
+    // The engine would silently make an empty volume of that name.
+    if base::labels(engine, &base.volume).await?.is_none() {
+        return Err(Error::stage(format!(
+            "the base `{}` was removed in the meantime",
+            base.volume
+        ))
+        .help("run again: it is made anew"));
+    }
+    let request = &base.request;
+    let run = valid_name(&request.run_id);
+    // A run may start several times, and each start has its own name.
+    let name = format!("lockproof-run-{run}-{:06x}", rand::random::<u32>() >> 8);
+    let path = request.cache.join("locks").join(format!("{name}.lock"));
+    let lock = Lock::try_acquire(&path)?
+        .ok_or_else(|| Error::defect(format!("`{}` is locked already", path.display())))?;
+    let labels = lock.labels("run", &request.run_id);
+    // The volume has no name of its own: the engine removes it together with the container.
+    let spec = Spec::script(
+        &base.image.name,
+        &base.image.id,
+        include_str!("scripts/run.sh"),
+        base::server(request, &[], "/lockproof/run"),
+    )
+    .named(name.clone())
+    .labels(labels.clone())
+    .volume(
+        Some(&base.volume),
+        base::MOUNT,
+        Access::ReadOnly,
+        labels.clone(),
+    )
+    .volume(None, "/lockproof/run", Access::ReadWrite, labels)
+    .limits(&base.limits)
+    .published(engine);
+    watch.phase("cloning the base");
+    let container = container::create(engine, spec).await?;
+    match bring_up(engine, &container, base, watch).await {
+        Ok(endpoint) => Ok(DockerStage {
+            engine: engine.clone(),
+            container,
+            name,
+            endpoint,
+            lock,
+        }),
+        Err(error) => {
+            if container.remove(engine).await.is_ok() {
+                lock.discard();
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn bring_up(
+    engine: &Engine,
+    container: &Container,
+    base: &Base,
+    watch: &dyn Watch,
+) -> Result<Endpoint> {
+    let begun = Instant::now();
+    container.start(engine).await?;
+    let mut pause = Duration::from_millis(20);
+    // As long as the container lives: a large base takes its time.
+    while !container.has(engine, "/lockproof/run/cloned").await? {
+        ready::alive(engine, container).await?;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(Duration::from_millis(300));
+    }
+    watch.note(&format!(
+        "the base was cloned in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    ));
+    watch.phase("starting the server");
+    let server = ready::ready(engine, container, START).await?;
+    Ok(server.in_database(&base.request.database))
+}
+
+/// What the engine accepts in a name.
+fn valid_name(run_id: &str) -> String {
+    run_id
+        .chars()
+        .map(|letter| match letter {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-' => letter,
+            _ => '-',
+        })
+        .take(100)
+        .collect()
+}
+
+impl RunningStage for DockerStage {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    async fn log_tail(&self) -> Vec<String> {
+        self.container.log(&self.engine, 40).await
+    }
+
+    async fn stop(self) -> Result<()> {
+        // No clean shutdown: nobody reads the clone again.
+        self.container.remove(&self.engine).await?;
+        self.lock.discard();
+        Ok(())
+    }
+
+    fn keep(self) -> String {
+        let Endpoint { user, database, .. } = &self.endpoint;
+        let name = &self.name;
+        let text = format!(
+            "the stage is still up at {}\n\
+             connect:  docker exec -it -u postgres {name} psql -h /var/run/postgresql -U {user} -d '{}'\n\
+             end:      docker rm -fv {name}   (or `lockproof clean --all`)",
+            self.endpoint.shown(),
+            database.replace('\'', r"'\''"),
+        );
+        // Without the word, `lockproof clean` takes it for abandoned: a pity, not a danger.
+        self.lock.keep().ok();
+        text
+    }
+}
+
+impl DockerStage {
+    /// The name of its container.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Tools for DockerStage {
+    async fn run(
+        &self,
+        endpoint: &Endpoint,
+        program: &str,
+        args: &[String],
+        stdin: Option<ToolInput>,
+    ) -> Result<ToolOutput> {
+        let tools = ContainerTools {
+            engine: &self.engine,
+            container: &self.container,
+        };
+        tools.run(endpoint, program, args, stdin).await
+    }
+
+    async fn place(&self, path: &std::path::Path, _watch: &dyn Watch) -> Result<String> {
+        Err(Error::defect(format!(
+            "`{}` was to be placed into a running stage",
+            path.display()
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_engine_accepts() {
+        assert_eq!(valid_name("2026-01-02T03:04:05+é"), "2026-01-02T03-04-05--");
+    }
+}

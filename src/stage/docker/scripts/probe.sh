@@ -1,0 +1,2 @@
+# Which server an image has.
+exec "$bin/postgres" --version

@@ -1,0 +1,239 @@
+//! Which stage a run gets, and one face for the three kinds of it.
+
+use super::docker::{Docker, DockerStage, Limits};
+use super::local::{Local, LocalStage};
+use super::{Endpoint, Fill, Request, RunningStage, StageKind, Watch, docker, local};
+use crate::plan::{StageChoice, StagePlan};
+use crate::{Error, Result};
+
+/// The PostgreSQL major of a container when neither the snapshot nor the user names one.
+pub const DEFAULT_MAJOR: u32 = 17;
+
+/// A way to get a server.
+pub enum Provider {
+    /// Containers of this image.
+    Docker {
+        /// The engine.
+        docker: Docker,
+        /// The image, present on the engine.
+        image: String,
+        /// What a container may use.
+        limits: Limits,
+    },
+    /// Server programs of this machine.
+    Local(Local),
+    /// A server that somebody else runs.
+    External(Endpoint),
+}
+
+/// What `prepare` made: the base that every replay starts from.
+#[derive(Debug)]
+pub enum Prepared {
+    /// A volume.
+    Docker(docker::Base),
+    /// A folder.
+    Local(local::Base),
+    /// The external server as it is.
+    External,
+}
+
+/// A running server.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+pub enum Stage {
+    /// In a container.
+    Docker(DockerStage),
+    /// A child process.
+    Local(LocalStage),
+    /// Somebody else's.
+    External(Endpoint),
+}
+
+impl Provider {
+    /// Picks a stage and says why.
+    ///
+    /// # Errors
+    /// None can be had; the error names what was tried and the ways to get one.
+    pub async fn choose(plan: &StagePlan, major: Option<u32>, watch: &dyn Watch) -> Result<Self> {
+        let major = plan.pg_major.or(major);
+        match &plan.choice {
+            StageChoice::External { endpoint, .. } => Ok(Self::External(endpoint.clone())),
+            StageChoice::Docker => Self::docker(plan, major, watch).await,
+            StageChoice::Local => Self::local(plan, major, watch),
+            StageChoice::Auto => match Self::docker(plan, major, watch).await {
+                Ok(provider) => Ok(provider),
+                Err(no_container) => match Self::local(plan, major, watch) {
+                    Ok(provider) => {
+                        watch.note(&format!("no container: {no_container}"));
+                        Ok(provider)
+                    }
+                    Err(no_local) => Err(Error::stage(
+                        "there is neither a container nor a local server to run on",
+                    )
+                    .details([no_container.story(), no_local.story()])
+                    .help(
+                        "start a container engine and pull `postgres:17`, or install \
+                             PostgreSQL's server programs and name their folder with --pg-bin; \
+                             `lockproof doctor` says what it finds",
+                    )),
+                },
+            },
+        }
+    }
+
+    async fn docker(plan: &StagePlan, major: Option<u32>, watch: &dyn Watch) -> Result<Self> {
+        let docker = Docker::connect().await?;
+        let image = match &plan.image {
+            Some(image) => image.clone(),
+            None => default_image(&docker, major).await?,
+        };
+        let info = docker.ensure_image(&image, watch).await?;
+        if let Some(major) = major.filter(|major| *major > info.postgres_major) {
+            return Err(Error::stage(format!(
+                "image `{image}` has PostgreSQL {}, the snapshot is from {major}",
+                info.postgres_major
+            ))
+            .help(format!(
+                "use an image of PostgreSQL {major} or newer: --image postgres:{major}"
+            )));
+        }
+        watch.note(&format!(
+            "stage: a container of {image} (PostgreSQL {})",
+            info.postgres_major
+        ));
+        Ok(Self::Docker {
+            docker,
+            image,
+            limits: Limits {
+                cpus: plan.cpus,
+                memory_bytes: plan
+                    .memory_bytes
+                    .and_then(|bytes| i64::try_from(bytes).ok()),
+                shm_bytes: plan.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+            },
+        })
+    }
+
+    fn local(plan: &StagePlan, major: Option<u32>, watch: &dyn Watch) -> Result<Self> {
+        let local = Local {
+            pg_bin: plan.pg_bin.clone(),
+            user: None,
+        };
+        let installation = local.installation(major)?;
+        watch.note(&format!(
+            "stage: a local server (PostgreSQL {} in {})",
+            installation.version,
+            installation.bin_dir.display()
+        ));
+        Ok(Self::Local(local))
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> StageKind {
+        match self {
+            Self::Docker { .. } => StageKind::Docker,
+            Self::Local(_) => StageKind::Local,
+            Self::External(_) => StageKind::External,
+        }
+    }
+
+    /// The container image; None unless it is a container.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Docker { image, .. } => Some(image),
+            _ => None,
+        }
+    }
+
+    /// The restored base, from the cache or filled now.
+    ///
+    /// # Errors
+    /// What the stage or the restore says.
+    pub async fn prepare<F: Fill>(
+        &self,
+        request: &Request,
+        fill: &F,
+        watch: &dyn Watch,
+    ) -> Result<Prepared> {
+        Ok(match self {
+            Self::Docker {
+                docker,
+                image,
+                limits,
+            } => Prepared::Docker(docker.prepare(image, request, limits, fill, watch).await?),
+            Self::Local(local) => Prepared::Local(local.prepare(request, fill, watch).await?),
+            Self::External(_) => Prepared::External,
+        })
+    }
+
+    /// A server on a fresh clone of the base; the external server itself.
+    ///
+    /// # Errors
+    /// What the stage says.
+    pub async fn start(&self, prepared: &Prepared, watch: &dyn Watch) -> Result<Stage> {
+        Ok(match (self, prepared) {
+            (Self::Docker { docker, .. }, Prepared::Docker(base)) => {
+                Stage::Docker(docker.start(base, watch).await?)
+            }
+            (Self::Local(local), Prepared::Local(base)) => {
+                Stage::Local(local.start(base, watch).await?)
+            }
+            (Self::External(endpoint), _) => Stage::External(endpoint.clone()),
+            _ => return Err(Error::defect("a base was started by another kind of stage")),
+        })
+    }
+}
+
+/// The image of the wanted major: one that was built offline, else the official one.
+async fn default_image(docker: &Docker, major: Option<u32>) -> Result<String> {
+    let wanted = major.unwrap_or(DEFAULT_MAJOR);
+    let own = format!("lockproof/postgres:{wanted}");
+    let official = format!("postgres:{wanted}");
+    Ok(
+        if docker.has_image(&own).await? && !docker.has_image(&official).await? {
+            own
+        } else {
+            official
+        },
+    )
+}
+
+impl Stage {
+    /// How to reach it.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Docker(stage) => stage.endpoint(),
+            Self::Local(stage) => stage.endpoint(),
+            Self::External(endpoint) => endpoint,
+        }
+    }
+
+    /// The last lines of the server's log; none of an external one.
+    pub async fn log_tail(&self) -> Vec<String> {
+        match self {
+            Self::Docker(stage) => stage.log_tail().await,
+            Self::Local(stage) => stage.log_tail().await,
+            Self::External(_) => Vec::new(),
+        }
+    }
+
+    /// Ends it and removes what it used; leaves an external one alone.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub async fn stop(self) -> Result<()> {
+        match self {
+            Self::Docker(stage) => stage.stop().await,
+            Self::Local(stage) => stage.stop().await,
+            Self::External(_) => Ok(()),
+        }
+    }
+
+    /// Leaves it running; says how to connect and how to end it.
+    pub fn keep(self) -> String {
+        match self {
+            Self::Docker(stage) => stage.keep(),
+            Self::Local(stage) => stage.keep(),
+            Self::External(endpoint) => format!("the external server is at {}", endpoint.shown()),
+        }
+    }
+}
