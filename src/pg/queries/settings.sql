@@ -1,6 +1,7 @@
 -- Settings of the migration's own session that decide how long a lock is held or whether a
--- statement rewrites at all.
-SELECT name, setting || coalesce(unit, '') AS value
+-- statement rewrites at all. `reset_val` is what a new session starts with: the one that asks has
+-- timeouts of its own.
+SELECT name, reset_val || coalesce(unit, '') AS value
   FROM pg_catalog.pg_settings
  WHERE name IN ('TimeZone', 'autovacuum', 'default_transaction_isolation', 'fsync',
                 'full_page_writes', 'lock_timeout', 'maintenance_work_mem',
