@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "pg::names",
             "recording::format",
+            "sql",
             "stage::StageKind",
         ],
     ),
@@ -125,7 +126,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "snapshot",
-        &["config::suggest", "config::vars", "error", "stage"],
+        &["config::suggest", "config::vars", "error", "sql", "stage"],
     ),
     ("sql", &[]),
     ("stage", &["clock::wall", "error", "plan"]),
