@@ -372,6 +372,7 @@ Exit codes:
   0      every step within its budgets
   1      a budget was exceeded
   2      usage, or the recording cannot be read
+  3      the stage was lost in the recorded run
   4      a statement or a command of the migration failed
   5      unproven: what was seen neither proves nor refutes the budget (0 with --allow-unproven)
   6      a report could not be written

@@ -21,7 +21,8 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         .as_deref()
         .map(|path| Target::open(&Output::of(path)))
         .transpose()?;
-    let mut reader = Reader::new(open(&arguments.recording)?)?;
+    let name = arguments.recording.display().to_string();
+    let mut reader = Reader::new(open(&arguments.recording)?, &name)?;
     let policy = config::judged_by(arguments, &reader.header().policy)?;
     let mut analyst = Analyst::new(reader.header().clone());
     for event in reader.by_ref() {
@@ -30,7 +31,12 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
     let timeline = analyst.finish();
     let judgement = judging::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
-    show(&report, &policy, json, false, screen)
+    let code = show(&report, &policy, json, false, screen)?;
+    // As the run ended: a lost stage is no failure of the migration.
+    match timeline.stage_lost {
+        Some(message) => Err(Error::stage(message)),
+        None => Ok(code),
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

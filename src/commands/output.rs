@@ -51,8 +51,27 @@ impl Target {
     /// A sink for a stream of lines.
     pub fn sink(self) -> Box<dyn Write + Send> {
         match self {
-            Self::Standard => Box::new(BufWriter::new(std::io::stdout())),
+            Self::Standard => Box::new(BufWriter::new(Pipe(std::io::stdout()))),
             Self::File(_, file) => Box::new(BufWriter::new(file)),
+        }
+    }
+}
+
+/// Standard output whose reader may go away: that is its own choice, and no failure of ours.
+struct Pipe(std::io::Stdout);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
         }
     }
 }

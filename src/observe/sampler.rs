@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use futures_util::TryStreamExt;
 use hdrhistogram::Histogram;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
@@ -73,6 +73,8 @@ enum Request {
 pub struct Sampler {
     control: Sender<Request>,
     thread: Option<JoinHandle<()>>,
+    /// Closed when the thread ends.
+    lives: watch::Receiver<()>,
 }
 
 impl std::fmt::Debug for Request {
@@ -92,13 +94,18 @@ impl Sampler {
     pub async fn start(setup: Setup) -> Result<Self> {
         let (control, requests) = bounded(16);
         let (ready, started) = oneshot::channel();
+        let (life, lives) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || thread_main(setup, &requests, ready))
+            .spawn(move || {
+                thread_main(setup, &requests, ready);
+                drop(life);
+            })
             .map_err(|error| Error::defect("cannot start the sampler's thread").because(error))?;
         let sampler = Self {
             control,
             thread: Some(thread),
+            lives,
         };
         started
             .await
@@ -113,11 +120,17 @@ impl Sampler {
     /// The sampler has ended: its connection broke.
     pub async fn sync(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        let gone = || Error::stage("the sampler lost its connection to the server");
         self.control
             .try_send(Request::Sync(answer))
             .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
+    }
+
+    /// Waits until it has ended by itself: a step need not go on that nobody watches.
+    pub async fn lost(&self) -> Error {
+        let mut lives = self.lives.clone();
+        while lives.changed().await.is_ok() {}
+        gone()
     }
 
     /// Ends it; its last event is `sampling`.
@@ -128,6 +141,10 @@ impl Sampler {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
+}
+
+fn gone() -> Error {
+    Error::stage("the sampler lost its connection to the server")
 }
 
 fn thread_main(setup: Setup, requests: &Receiver<Request>, ready: oneshot::Sender<Result<()>>) {
@@ -288,6 +305,10 @@ impl Loop {
                     break;
                 }
             }
+        }
+        // A run that is cut ends between two heartbeats: what was seen since the last one counts.
+        if let Some(last) = self.last {
+            self.beat(last);
         }
         let event = Event::Sampling {
             samples: self.samples,

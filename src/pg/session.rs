@@ -2,6 +2,7 @@
 
 use tokio_postgres::{CancelToken, Client, NoTls};
 
+use super::OLDEST_MAJOR;
 use crate::stage::Endpoint;
 use crate::{Error, Result};
 
@@ -29,6 +30,10 @@ impl Session {
             .connect(NoTls)
             .await
             .map_err(failed)?;
+        // It says so in its greeting, before any question that it might not understand.
+        if let Some(version) = connection.parameter("server_version") {
+            supported(version)?;
+        }
         // Its errors reach whoever waits for an answer.
         tokio::spawn(connection);
         let pid = client
@@ -42,6 +47,18 @@ impl Session {
     /// Cancels what runs on the session.
     pub fn cancel_token(&self) -> CancelToken {
         self.client.cancel_token()
+    }
+}
+
+/// Refuses a server that is older than what is supported.
+pub fn supported(version: &str) -> Result<()> {
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    match digits.parse::<u32>() {
+        Ok(major) if major < OLDEST_MAJOR => Err(Error::stage(format!(
+            "the server is PostgreSQL {version}, older than the oldest that is supported, {OLDEST_MAJOR}"
+        ))
+        .help(format!("use a server of PostgreSQL {OLDEST_MAJOR} or newer"))),
+        _ => Ok(()),
     }
 }
 
@@ -63,3 +80,27 @@ pub fn tell(error: &tokio_postgres::Error) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Told(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_servers_are_refused() {
+        for version in ["11.22 (Debian 11.22-0+deb10u2)", "9.6.24"] {
+            let story = supported(version).expect_err("too old").story();
+            assert!(
+                story.contains(version) && story.contains("12 or newer"),
+                "{story}"
+            );
+        }
+        for version in [
+            "12.0",
+            "17.11 (Debian 17.11-0+deb13u1)",
+            "19devel",
+            "unheard of",
+        ] {
+            assert!(supported(version).is_ok(), "{version}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Reader<R> {
     source: R,
+    name: String,
     header: Header,
     line: String,
     number: usize,
@@ -28,17 +29,21 @@ pub enum End {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Reads the header.
+    /// Reads the header; errors call the recording by this name.
     ///
     /// # Errors
     /// The first line is no header, or one of another version.
-    pub fn new(mut source: R) -> Result<Self> {
+    pub fn new(mut source: R, name: &str) -> Result<Self> {
         let mut line = String::new();
-        source
+        let length = source
             .read_line(&mut line)
-            .map_err(|error| unreadable(1, error))?;
+            .map_err(|error| unreadable(name, 1, error))?;
+        if length == 0 {
+            return Err(Error::usage(format!("the recording `{name}` is empty"))
+                .help("`lockproof run … --record FILE` writes one as soon as it begins"));
+        }
         let value: serde_json::Value = serde_json::from_str(&line).map_err(|error| {
-            Error::usage("this is no recording: line 1 is not JSON")
+            Error::usage(format!("`{name}` is no recording: line 1 is not JSON"))
                 .because(error)
                 .help("`lockproof run … --record FILE` writes one")
         })?;
@@ -46,21 +51,21 @@ impl<R: BufRead> Reader<R> {
             Some(version) if *version == VERSION => {}
             Some(version) => {
                 return Err(Error::usage(format!(
-                    "the recording has version {version}, this lockproof reads version {VERSION}"
+                    "the recording `{name}` has version {version}, this lockproof reads version {VERSION}"
                 ))
                 .help("judge it with the lockproof that wrote it"));
             }
             None => {
-                return Err(Error::usage(
-                    "this is no recording: line 1 has no `lockproof_recording`",
-                )
+                return Err(Error::usage(format!(
+                    "`{name}` is no recording: line 1 has no `lockproof_recording`"
+                ))
                 .help("`lockproof run … --record FILE` writes one"));
             }
         }
-        let header = serde_json::from_value(value)
-            .map_err(|error| Error::usage("line 1 of the recording is damaged").because(error))?;
+        let header = serde_json::from_value(value).map_err(|error| damaged(name, 1, error))?;
         Ok(Self {
             source,
+            name: name.to_owned(),
             header,
             line,
             number: 1,
@@ -86,7 +91,7 @@ impl<R: BufRead> Reader<R> {
                 Ok(0) => return None,
                 Ok(_) if self.line.trim().is_empty() => {}
                 Ok(_) => break,
-                Err(error) => return Some(Err(unreadable(self.number, error))),
+                Err(error) => return Some(Err(unreadable(&self.name, self.number, error))),
             }
         }
         match serde_json::from_str::<Event>(&self.line) {
@@ -98,11 +103,7 @@ impl<R: BufRead> Reader<R> {
             }
             // The last line of a killed run may be half a line.
             Err(_) if !self.line.ends_with('\n') => None,
-            Err(error) => Some(Err(Error::usage(format!(
-                "line {} of the recording is damaged",
-                self.number
-            ))
-            .because(error))),
+            Err(error) => Some(Err(damaged(&self.name, self.number, error))),
         }
     }
 }
@@ -115,6 +116,16 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-fn unreadable(line: usize, error: std::io::Error) -> Error {
-    Error::usage(format!("line {line} of the recording cannot be read")).because(error)
+fn unreadable(name: &str, line: usize, error: std::io::Error) -> Error {
+    Error::usage(format!(
+        "line {line} of the recording `{name}` cannot be read"
+    ))
+    .because(error)
+    .help("`lockproof run … --record FILE` writes one")
+}
+
+fn damaged(name: &str, line: usize, error: serde_json::Error) -> Error {
+    Error::usage(format!("line {line} of the recording `{name}` is damaged"))
+        .because(error)
+        .help("copy it again from where it was written, or record another run")
 }

@@ -96,9 +96,8 @@ async fn attempt(
             Err(failure) if failure.is_lock_timeout() && this < step.retry.attempts => {
                 *attempts = (*attempts).max(this + 1);
                 let factor = 1u32 << (this - 1).min(10);
-                if scene.rest(step.retry.backoff * factor).await.is_err() {
-                    let signal = scene.interrupt.signal().unwrap_or_default();
-                    return Err(Failure::Interrupted(signal));
+                if let Err(error) = scene.rest(step.retry.backoff * factor).await {
+                    return Err(Failure::of_rest(scene, error));
                 }
             }
             result => return result,

@@ -67,6 +67,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     });
     let message = match ended {
         Ended::Interrupted(signal) => return Err(interrupted(signal)),
+        Ended::Unwatched(error) => return Err(error),
         Ended::Exited(status) if status.success() => return Ok(course),
         Ended::Exited(status) => match status.code() {
             Some(code) => format!("`{shown}` exited with status {code}"),
@@ -85,6 +86,7 @@ enum Ended {
     Exited(std::process::ExitStatus),
     TimedOut(Duration),
     Interrupted(i32),
+    Unwatched(crate::Error),
     Lost(std::io::Error),
 }
 
@@ -123,6 +125,7 @@ async fn wait(scene: &Scene<'_>, step: &Step, child: &mut Child) -> Ended {
         },
         timeout = deadline => Ended::TimedOut(timeout),
         signal = scene.interrupt.wait() => Ended::Interrupted(signal),
+        error = scene.sampler.lost() => Ended::Unwatched(error),
     }
 }
 

@@ -89,6 +89,7 @@ impl Scene<'_> {
         tokio::select! {
             () = tokio::time::sleep(duration) => Ok(()),
             signal = self.interrupt.wait() => Err(interrupted(signal)),
+            error = self.sampler.lost() => Err(error),
         }
     }
 }

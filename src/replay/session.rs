@@ -124,6 +124,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Why a rest between two attempts was broken off.
+    pub fn of_rest(scene: &Scene<'_>, error: crate::Error) -> Self {
+        match scene.interrupt.signal() {
+            Some(signal) => Self::Interrupted(signal),
+            None => Self::Unwatched(error),
+        }
+    }
+
     /// True for SQLSTATE 55P03: `lock_timeout` struck.
     pub fn is_lock_timeout(&self) -> bool {
         matches!(self, Self::Driver(error) if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE))
@@ -284,6 +292,7 @@ impl<'a> Driven<'a> {
             result = &mut work => return result.map_err(Failure::Driver),
             () = deadline => Failure::TimedOut,
             signal = self.scene.interrupt.wait() => Failure::Interrupted(signal),
+            error = self.scene.sampler.lost() => Failure::Unwatched(error),
         };
         // Let the server end it in its own time, but not for ever: the session is closed anyway.
         let _ = self

@@ -74,9 +74,8 @@ impl Tries {
         // Doubling stops at a factor of 1024, long before the clock overflows.
         let factor = 1u32 << (self.attempts - 1).min(10);
         self.attempts += 1;
-        if scene.rest(self.retry.backoff * factor).await.is_err() {
-            let signal = scene.interrupt.signal().unwrap_or_default();
-            return Err((failed.0, Failure::Interrupted(signal)));
+        if let Err(error) = scene.rest(self.retry.backoff * factor).await {
+            return Err((failed.0, Failure::of_rest(scene, error)));
         }
         scene.tell(Event::Retry {
             attempt: self.attempts,

@@ -195,7 +195,12 @@ fn closing(report: &Report, palette: Palette) -> String {
         )
     });
     let verdict = tinted(report.verdict.name(), tint, palette);
-    format!("verdict: {verdict}{budget}{replays}\n{watched}")
+    // Only a recording can lack its end.
+    let cut = match report.run.finished_at {
+        Some(_) => "",
+        None => "the recording was cut: the run did not end by itself\n",
+    };
+    format!("{cut}verdict: {verdict}{budget}{replays}\n{watched}")
 }
 
 fn colour(verdict: Verdict) -> Color {

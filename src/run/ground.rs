@@ -26,7 +26,7 @@ pub async fn prepare(
     watch: &dyn Watch,
     interrupt: &Interrupt,
 ) -> Result<Ground> {
-    let preparing = async {
+    let choosing = async {
         let source = Source::load(&plan.snapshot)?;
         let provider = Provider::choose(&plan.stage, source.major(), watch).await?;
         if let StageChoice::External {
@@ -38,24 +38,32 @@ pub async fn prepare(
             let suspicions = external::examine(&door.client, endpoint).await?;
             external::refuse(&suspicions, &endpoint.database, confirmation.as_deref())?;
         }
-        let request = Request {
-            run_id: run_id.to_owned(),
-            settings: plan.stage.settings.clone(),
-            database: source.database(),
-            base_digest: source.digest(),
-            server_major: plan.stage.pg_major.or(source.major()),
-            cache: plan.stage.cache.clone(),
-        };
-        let base = provider.prepare(&request, &source, watch).await?;
-        Ok(Ground {
-            provider,
-            base,
-            source,
-        })
+        Ok((source, provider))
     };
-    tokio::select! {
-        ground = preparing => ground,
-        // What was begun is removed by its owner's next run or by `lockproof clean`.
-        signal = interrupt.wait() => Err(interrupted(signal)),
-    }
+    let (source, provider) = tokio::select! {
+        chosen = choosing => chosen?,
+        signal = interrupt.wait() => return Err(interrupted(signal)),
+    };
+    let request = Request {
+        run_id: run_id.to_owned(),
+        settings: plan.stage.settings.clone(),
+        database: source.database(),
+        base_digest: source.digest(),
+        server_major: plan.stage.pg_major.or(source.major()),
+        cache: plan.stage.cache.clone(),
+    };
+    let prepared = tokio::select! {
+        base = provider.prepare(&request, &source, watch) => Some(base?),
+        _ = interrupt.wait() => None,
+    };
+    // The future that prepared is dropped by now, and with it its locks.
+    let Some(base) = prepared else {
+        provider.abandon(run_id, watch).await;
+        return Err(interrupted(interrupt.wait().await));
+    };
+    Ok(Ground {
+        provider,
+        base,
+        source,
+    })
 }

@@ -53,9 +53,23 @@ pub async fn run(
     let header = header(plan, notes);
     let run_id = header.run_id.clone();
     let clock = Clock::start();
-    let ground = ground::prepare(plan, &run_id, watch, interrupt).await?;
+    // Before the restore, so that a run that ends there leaves a recording that says so.
     let mut conductor = conductor::Conductor::start(header, plan.policy.clone(), recording)?;
-    let replayed = replays::replay(plan, &ground, clock, watch, interrupt, &mut conductor).await;
+    let replayed = match ground::prepare(plan, &run_id, watch, interrupt).await {
+        Ok(ground) => {
+            replays::replay(
+                plan,
+                &run_id,
+                &ground,
+                clock,
+                watch,
+                interrupt,
+                &mut conductor,
+            )
+            .await
+        }
+        Err(error) => Err(error),
+    };
     let (timeline, recorded) = conductor.finish()?;
     let (kept, trouble) = match replayed {
         Ok(replays::Ended::Whole { kept }) => (kept, None),

@@ -11,7 +11,7 @@ use crate::judge::Verdict;
 use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
-use crate::pg::{NEWEST_MAJOR, OLDEST_MAJOR, Session, names, queries};
+use crate::pg::{NEWEST_MAJOR, Session, names, queries};
 use crate::plan::{Keep, Plan, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
@@ -37,6 +37,7 @@ pub enum Ended {
 /// Replays until every step is decided or the replays are used up.
 pub async fn replay(
     plan: &Plan,
+    run_id: &str,
     ground: &Ground,
     clock: Clock,
     watch: &dyn Watch,
@@ -50,7 +51,7 @@ pub async fn replay(
     };
     let mut kept = None;
     for number in 1..=most {
-        let stage = start(ground, watch, interrupt).await?;
+        let mut stage = start(ground, run_id, watch, interrupt).await?;
         let run = Run {
             plan,
             ground,
@@ -72,16 +73,18 @@ pub async fn replay(
         let outcome = steps(&run, &stage, &watchers, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
-            let log = stage.log_tail().await;
-            stop(stage, watch).await;
             if error.trouble() != Trouble::Stage {
+                stop(stage, watch).await;
                 return Err(error);
             }
+            let error = stage.lost(error).await;
+            // That it had ended is told already; what could not be removed is `clean`'s.
+            let _ = stage.stop().await;
             conductor.tell(Event::StageLost {
                 message: error.to_string(),
             });
             finished(conductor);
-            return Ok(Ended::StageLost(error.details(log)));
+            return Ok(Ended::StageLost(error));
         }
         let standing = conductor.replay_taken().await;
         let again = standing == Verdict::Unproven && number < most;
@@ -113,11 +116,18 @@ struct Run<'a> {
     interrupt: &'a Interrupt,
 }
 
-async fn start(ground: &Ground, watch: &dyn Watch, interrupt: &Interrupt) -> Result<Stage> {
-    tokio::select! {
-        stage = ground.provider.start(&ground.base, watch) => stage,
-        signal = interrupt.wait() => Err(replay::interrupted(signal)),
-    }
+async fn start(
+    ground: &Ground,
+    run_id: &str,
+    watch: &dyn Watch,
+    interrupt: &Interrupt,
+) -> Result<Stage> {
+    let signal = tokio::select! {
+        stage = ground.provider.start(&ground.base, watch) => return stage,
+        signal = interrupt.wait() => signal,
+    };
+    ground.provider.abandon(run_id, watch).await;
+    Err(replay::interrupted(signal))
 }
 
 /// A stage that cannot be removed is told, not failed on: the verdict stands.
@@ -304,19 +314,11 @@ impl Server {
             )
             .await
             .map_err(|error| lost(&error))?;
-        let server = Self {
+        Ok(Self {
             version: row.get(0),
             major: u32::try_from(row.get::<_, i32>(1)).unwrap_or(0),
             database_oid: row.get(2),
-        };
-        if server.major < OLDEST_MAJOR {
-            return Err(Error::stage(format!(
-                "the server is PostgreSQL {}, older than the oldest that is supported, {OLDEST_MAJOR}",
-                server.version
-            ))
-            .help(format!("use a server of PostgreSQL {OLDEST_MAJOR} or newer")));
-        }
-        Ok(server)
+        })
     }
 }
 

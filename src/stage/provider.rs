@@ -9,6 +9,9 @@ use crate::{Error, Result};
 /// The PostgreSQL major of a container when neither the snapshot nor the user names one.
 pub const DEFAULT_MAJOR: u32 = 17;
 
+/// How long an engine may take over a request that was given up.
+const SETTLING: std::time::Duration = std::time::Duration::from_millis(400);
+
 /// A way to get a server.
 pub enum Provider {
     /// Containers of this image.
@@ -181,6 +184,24 @@ impl Provider {
             _ => return Err(Error::defect("a base was started by another kind of stage")),
         })
     }
+
+    /// Removes what a `prepare` or `start` had begun whose future was dropped. Dropping ends a local
+    /// server by itself; an engine has to be asked. What cannot be removed is told: `clean` will.
+    pub async fn abandon(&self, run_id: &str, watch: &dyn Watch) {
+        let Self::Docker { docker, .. } = self else {
+            return;
+        };
+        // The engine may still be making what it was asked for last: look until nothing more comes.
+        for pause in [SETTLING, SETTLING * 2] {
+            if let Err(error) = docker.remove_run(run_id).await {
+                watch.note(&error.story());
+            }
+            tokio::time::sleep(pause).await;
+        }
+        if let Err(error) = docker.remove_run(run_id).await {
+            watch.note(&error.story());
+        }
+    }
 }
 
 /// The image of the wanted major: one that was built offline, else the official one.
@@ -207,12 +228,13 @@ impl Stage {
         }
     }
 
-    /// The last lines of the server's log; none of an external one.
-    pub async fn log_tail(&self) -> Vec<String> {
+    /// The error that a lost server makes: how it ended, where that can be told, behind it what was
+    /// noticed first, and the last lines of its log.
+    pub async fn lost(&mut self, noticed: Error) -> Error {
         match self {
-            Self::Docker(stage) => stage.log_tail().await,
-            Self::Local(stage) => stage.log_tail().await,
-            Self::External(_) => Vec::new(),
+            Self::Docker(stage) => stage.lost(noticed).await,
+            Self::Local(stage) => stage.lost(noticed).await,
+            Self::External(_) => noticed.help("see the server's own log for why it went away"),
         }
     }
 

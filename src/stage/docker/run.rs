@@ -148,6 +148,23 @@ impl RunningStage for DockerStage {
 }
 
 impl DockerStage {
+    /// How its container ended, because of what was noticed; its log when it runs on.
+    pub async fn lost(&self, noticed: Error) -> Error {
+        // The engine may need a moment to see what the server's clients saw.
+        for _ in 0..10 {
+            match self.container.state(&self.engine).await {
+                Ok(state) if state.running == Some(true) => {}
+                Ok(_) => {
+                    let ended = self.container.ended(&self.engine, "the stage's container");
+                    return ended.await.because(noticed);
+                }
+                Err(gone) => return gone.because(noticed),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        noticed.details(self.log_tail().await)
+    }
+
     /// The name of its container.
     pub fn name(&self) -> &str {
         &self.name

@@ -268,6 +268,19 @@ impl LocalStage {
         &self.tools
     }
 
+    /// How the server ended, because of what was noticed; its log when it runs on.
+    pub async fn lost(&mut self, noticed: Error) -> Error {
+        let log = self.server.log_tail(200);
+        let error = match self.server.ends_soon().await {
+            Some(status) => self
+                .server
+                .lost(&format!("the server was lost: {}", server::ended(status)))
+                .because(noticed),
+            None => noticed.details(self.server.log_tail(server::LOG_LINES)),
+        };
+        disk::explain(error, self.folder.path(), &log)
+    }
+
     /// The server's process; None: it has ended.
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
@@ -298,6 +311,7 @@ impl RunningStage for LocalStage {
             mut server, folder, ..
         } = self;
         let stopped = server.discard(STOP_WITHIN).await;
+        process::end_orphans(&folder.data());
         process::free_shared_memory(&folder.data()).await;
         drop(server);
         stopped.and(folder.remove())

@@ -152,6 +152,28 @@ fn started(pid: i32) -> Option<String> {
     (!state.starts_with('Z')).then(|| began.trim().to_owned())
 }
 
+/// Ends what a killed postmaster left: a backend that computes does not notice until it next waits,
+/// and no process group holds it. It is known by its working folder, the data folder.
+#[cfg(target_os = "linux")]
+pub(super) fn end_orphans(data: &Path) {
+    for Listed { pid, .. } in all() {
+        let works_there =
+            std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data);
+        let Some(process) = Process::of(pid).filter(|_| works_there) else {
+            continue;
+        };
+        // Somebody may look around in there: only what is named as a backend is.
+        let named = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        if named.is_ok_and(|name| name.trim() == "postgres") {
+            process.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+/// Elsewhere a process's folder cannot be asked for so simply; a backend ends with its statement.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn end_orphans(_: &Path) {}
+
 /// Removes the System V segment that a killed server left; PostgreSQL frees it in any orderly end.
 ///
 /// Line 7 of `postmaster.pid` has its key and id. Only a segment that nobody is attached to goes.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::base::{building_key, is_whole, lock_file};
 use super::folder::{Left, remove, sweeping};
-use super::process::{free_shared_memory, postmaster_on, real};
+use super::process::{end_orphans, free_shared_memory, postmaster_on, real};
 use crate::Result;
 use crate::stage::Watch;
 
@@ -120,6 +120,7 @@ async fn end(left: &Left) -> Result<bool> {
             }
         }
     }
+    end_orphans(&data);
     free_shared_memory(&data).await;
     if let Some(owner) = &left.owner
         && is_socket_folder(&owner.sockets)
