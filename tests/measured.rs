@@ -4,7 +4,6 @@
 //! Budgets are far from the holds that are made on purpose, so that no time is asserted closely.
 
 #[path = "support/mod.rs"]
-#[allow(dead_code)]
 mod support;
 
 use serde_json::Value;

@@ -135,7 +135,7 @@ impl OpenStep {
                     self.batches.push((rows, elapsed.unwrap_or_default()));
                 }
             }
-            Event::Retry { attempt, .. } => self.attempts = attempt,
+            Event::Retry { attempt, .. } => self.attempts = self.attempts.max(attempt),
             Event::CommandStarted { argv, at } => {
                 self.command = Some((
                     CommandFacts {

@@ -313,7 +313,7 @@ pub enum Event {
         step: usize,
         /// When.
         at: Mono,
-        /// Attempts that it took.
+        /// Attempts that it took; where each statement or batch has its own, the most of any.
         attempts: u32,
         /// How.
         #[serde(flatten)]
