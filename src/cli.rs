@@ -87,7 +87,7 @@ pub enum Command {
 }
 
 /// The arguments of `run`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_long_help = RUN_HELP)]
 pub struct Run {
     /// A scenario's folder, a scenario.toml, a folder of .sql files, or .sql files in their order
@@ -285,7 +285,7 @@ pub struct Judge {
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = CLEAN_HELP)]
 pub struct Clean {
-    /// Also remove cached snapshots; the next run restores them anew
+    /// Also end stages that were kept, and remove cached snapshots; the next run restores them anew
     #[arg(long, env = "LOCKPROOF_CLEAN_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
     /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]

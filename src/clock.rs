@@ -57,3 +57,27 @@ impl Clock {
 pub fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
+
+/// A duration in a recording: whole nanoseconds.
+pub mod nanos {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        // u64 nanoseconds last for 584 years.
+        to.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is no whole number.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
+    }
+}

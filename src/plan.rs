@@ -322,6 +322,7 @@ pub struct Budget {
     /// The mode it limits.
     pub mode: LockMode,
     /// The longest hold that is allowed.
+    #[serde(with = "crate::clock::nanos")]
     pub limit: Duration,
     /// What breaking it does.
     pub level: Level,

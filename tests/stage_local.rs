@@ -559,6 +559,73 @@ async fn a_full_disk_is_told_with_its_path_and_what_is_free() {
 }
 
 #[tokio::test]
+async fn a_server_tells_what_speaks_against_a_replay_on_it() {
+    use lockproof::stage::external::{Suspicion, examine, parse, refuse};
+    if !has_server() {
+        return;
+    }
+    let folder = open_folder();
+    let mut request = request(folder.path(), "run");
+    request.database = "shop_prod".into();
+    request.settings = [("cluster_name".to_owned(), "live-1".to_owned())].into();
+    let stage = stage(&request, &Sql::new(TABLE)).await;
+    let endpoint = parse(stage.endpoint().url().reveal()).expect("its own URL");
+    assert_eq!(&endpoint, stage.endpoint());
+    let ours = client(&endpoint).await;
+    let _other_of_ours = client(&endpoint).await;
+    let named = |what, name: &str, word: &str| Suspicion::Name {
+        what,
+        name: name.into(),
+        word: word.into(),
+    };
+    let names = [
+        named("database", "shop_prod", "prod"),
+        named("cluster", "live-1", "live"),
+    ];
+    let mut expected = vec![Suspicion::Unmarked];
+    expected.extend(names.clone());
+    assert_eq!(examine(&ours, &endpoint).await.expect("seen"), expected);
+    assert!(refuse(&expected, "shop_prod", None).is_err());
+
+    ours.batch_execute(
+        "ALTER DATABASE shop_prod SET lockproof.staging = 'on'; CREATE ROLE guest LOGIN",
+    )
+    .await
+    .expect("marked");
+    let (web, connection) = endpoint
+        .config("web shop")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .expect("a session");
+    tokio::spawn(connection);
+    let running = tokio::spawn(async move { web.batch_execute("SELECT pg_sleep(30)").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut expected = vec![Suspicion::Sessions {
+        count: 1,
+        active: 1,
+        applications: vec!["web shop".into()],
+    }];
+    expected.extend(names.clone());
+    let marked = client(&endpoint).await;
+    assert_eq!(examine(&marked, &endpoint).await.expect("seen"), expected);
+
+    // Without rights it sees less, and still that somebody is there.
+    let guest = Endpoint {
+        user: "guest".into(),
+        password: None,
+        ..stage.socket_endpoint()
+    };
+    let seen = examine(&client(&guest).await, &guest).await.expect("seen");
+    assert!(
+        seen.iter()
+            .any(|suspicion| matches!(suspicion, Suspicion::Sessions { count: 1, .. })),
+        "{seen:?}"
+    );
+    running.abort();
+    stop(stage).await;
+}
+
+#[tokio::test]
 async fn an_absent_major_is_an_error_with_both_ways_out() {
     if !has_server() {
         return;

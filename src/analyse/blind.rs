@@ -10,10 +10,24 @@ use crate::clock::Mono;
 pub struct Watch {
     gaps: Vec<(Mono, Mono)>,
     longest_small: Option<Duration>,
+    head: Option<Mono>,
     last: Option<Mono>,
 }
 
 impl Watch {
+    /// Begins; `watched` tells whether polls were under way before the step.
+    pub fn new(watched: bool, step: Mono) -> Self {
+        Self {
+            head: watched.then_some(step),
+            ..Self::default()
+        }
+    }
+
+    /// A poll answered; the first one ends the time that nothing vouches for.
+    pub fn poll(&mut self, received: Mono) {
+        self.head.get_or_insert(received);
+    }
+
     /// Polls went on up to the one sent at `last`, no farther apart than `longest` where no gap of
     /// its own says otherwise.
     pub fn samples(&mut self, longest: Duration, last: Mono) {
@@ -32,7 +46,8 @@ impl Watch {
             Some(longest) => longest.min(floor),
             None => floor,
         };
-        // Nothing vouches for the time after the last poll.
+        // Nothing vouches for the time before the first poll and after the last.
+        let head = (step.0, self.head.unwrap_or(Mono(u64::MAX)));
         let tail = (self.last.unwrap_or(step.0), Mono(u64::MAX));
         windows
             .iter()
@@ -43,7 +58,7 @@ impl Watch {
                 let longest_gap = self
                     .gaps
                     .iter()
-                    .chain([&tail])
+                    .chain([&head, &tail])
                     .map(hidden)
                     .max()
                     .unwrap_or_default();
@@ -70,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_gap_counts_as_far_as_a_window_covers_it() {
-        let mut watch = Watch::default();
+        let mut watch = Watch::new(true, STEP.0);
         watch.samples(Duration::from_nanos(5), Mono(100));
         watch.gap(Mono(20), Mono(60));
         let blind = |windows: &[Bracket]| watch.blind(windows, FLOOR, STEP).as_nanos();

@@ -95,9 +95,10 @@ fn bracket_of(life: &Life, session: &Session, end: Mono) -> Option<Bracket> {
         })
 }
 
-/// True when `later` is the same lock as `earlier` under another transaction number.
+/// True when `later` is the same lock as `earlier` under another process or transaction number.
 ///
-/// Two commands do that: PREPARE TRANSACTION hands its locks to a row without a process, and
+/// Two commands do that: PREPARE TRANSACTION hands its locks to a row without a process (under the
+/// number that the session had, or -1), and
 /// VACUUM FULL keeps a session-level lock on the table while its transactions change.
 pub fn continues(earlier: &Life, later: &Life, vacuum: bool) -> bool {
     let same = earlier.row.relation == later.row.relation
@@ -109,8 +110,7 @@ pub fn continues(earlier: &Life, later: &Life, vacuum: bool) -> bool {
     let no_gap = earlier
         .absent_after
         .is_some_and(|gone| later.first.sent <= gone.sent)
-        && earlier.first.sent <= later.first.sent
-        && earlier.row.vxid != later.row.vxid;
+        && earlier.first.sent <= later.first.sent;
     same && no_gap && (handed_over || carried_on)
 }
 
@@ -251,6 +251,7 @@ mod tests {
         let session_row = life(100, 110, 140, 150);
         let mut prepared = life(140, 150, 190, 200);
         prepared.row.pid = 0;
+        assert!(continues(&session_row, &prepared, false));
         prepared.row.vxid = (-1, 9);
         assert!(continues(&session_row, &prepared, false));
         let joined = edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));

@@ -195,6 +195,7 @@ pub struct Analyst {
     timeline: Timeline,
     lives: Lives,
     backends: Backends,
+    watched: bool,
     open: Option<OpenStep>,
 }
 
@@ -212,6 +213,7 @@ impl Analyst {
             },
             lives: Lives::default(),
             backends: Backends::default(),
+            watched: false,
             open: None,
         }
     }
@@ -240,22 +242,30 @@ impl Analyst {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
+                self.watched = false;
                 self.timeline.replays.push(Replay { steps: Vec::new() });
             }
             Event::StepStarted { step, at } => {
                 self.close_step();
                 self.lives.forget_finished();
-                self.open = Some(OpenStep::new(step, at));
+                self.open = Some(OpenStep::new(step, at, self.watched));
             }
             Event::Locks {
                 before,
                 poll,
                 taken,
                 gone,
-            } => self.lives.change(before, poll, &taken, &gone),
+            } => {
+                self.watched = true;
+                self.lives.change(before, poll, &taken, &gone);
+                if let Some(open) = &mut self.open {
+                    open.poll(poll);
+                }
+            }
             Event::Samples {
                 longest_gap, last, ..
             } => {
+                self.watched = true;
                 self.lives.seen_until(last);
                 if let Some(open) = &mut self.open {
                     open.watched(longest_gap, last);

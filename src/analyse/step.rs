@@ -15,6 +15,7 @@ use crate::clock::Mono;
 use crate::recording::format::{
     Claim, Event, Origin, Outcome, Poll, Relation, StatementError, Trace,
 };
+use crate::sql::Kind;
 
 /// A step that is under way.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ struct Run {
 }
 
 impl OpenStep {
-    /// Begins.
-    pub fn new(step: usize, at: Mono) -> Self {
+    /// Begins; `watched` is true when polls were under way already.
+    pub fn new(step: usize, at: Mono, watched: bool) -> Self {
         Self {
             step,
             started: at,
@@ -60,7 +61,7 @@ impl OpenStep {
             runs: Vec::new(),
             batches: Vec::new(),
             command: None,
-            watch: Watch::default(),
+            watch: Watch::new(watched, at),
             waiters: Vec::new(),
             relations: BTreeMap::new(),
             traces: Vec::new(),
@@ -69,7 +70,13 @@ impl OpenStep {
 
     /// Polls went on.
     pub fn watched(&mut self, longest_gap: Duration, last: Poll) {
+        self.poll(last);
         self.watch.samples(longest_gap, last.sent);
+    }
+
+    /// A poll answered.
+    pub fn poll(&mut self, poll: Poll) {
+        self.watch.poll(poll.received);
     }
 
     /// Nothing was seen in between.
@@ -128,7 +135,7 @@ impl OpenStep {
                     self.batches.push((rows, elapsed.unwrap_or_default()));
                 }
             }
-            Event::Retry { attempt, .. } => self.attempts = attempt,
+            Event::Retry { attempt, .. } => self.attempts = self.attempts.max(attempt),
             Event::CommandStarted { argv, at } => {
                 self.command = Some((
                     CommandFacts {
@@ -288,6 +295,15 @@ impl OpenStep {
     }
 }
 
+/// False for a statement that only opens or marks a transaction.
+fn takes_locks(sql: &str) -> bool {
+    use crate::sql::TransactionControl::{Begin, Release, RollbackTo, Savepoint};
+    !matches!(
+        Kind::of(sql).transaction_control(),
+        Some(Begin | Savepoint | Release | RollbackTo)
+    )
+}
+
 /// A step with its surroundings, at its end.
 struct Scene<'a> {
     step: &'a OpenStep,
@@ -425,14 +441,15 @@ impl Scene<'_> {
             }
         }
         takers.dedup();
+        // BEGIN and its like lie between the same two polls, but take no lock on a relation.
+        let texts: Vec<String> = takers.iter().map(|index| self.step.text(*index)).collect();
+        let (plain, control): (Vec<String>, Vec<String>) =
+            texts.into_iter().partition(|text| takes_locks(text));
         lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
         let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
         named.dedup();
         (
-            takers
-                .into_iter()
-                .map(|index| self.step.text(index))
-                .collect(),
+            if plain.is_empty() { control } else { plain },
             named
                 .into_iter()
                 .map(|index| self.step.text(index))

@@ -29,7 +29,7 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     for path in &swept.left {
         screen.say(&format!("left, it is in use: {}", path.display()));
     }
-    if removed.is_empty() {
+    if removed.is_empty() && swept.left.is_empty() {
         screen.say("nothing was left behind");
     }
     Ok(ExitCode::Within)

@@ -50,6 +50,25 @@ fn vxid(text: &str) -> Option<(i64, u32)> {
     Some((backend.parse().ok()?, number.parse().ok()?))
 }
 
+/// Gives rows without a transaction number the one that they had in `known`.
+///
+/// A transaction that ends gives up its number a moment before its locks: `ProcArrayEndTransaction`
+/// clears `lxid`, `ResourceOwnerRelease` comes after it (`src/backend/access/transam/xact.c`). A poll
+/// in between shows the same lock under the number 0; taken for another lock, it would end the first
+/// one's hold too early. Both lists are short where it matters: no poll sees many ends at once.
+pub fn keep_numbers(rows: &mut [LockRow], known: &[LockRow]) {
+    for row in rows.iter_mut().filter(|row| row.vxid.1 == 0) {
+        let same = known.iter().find(|other| {
+            (other.pid, other.relation, other.mode, other.claim)
+                == (row.pid, row.relation, row.mode, row.claim)
+                && other.vxid.0 == row.vxid.0
+        });
+        if let Some(same) = same {
+            row.vxid = same.vxid;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +94,17 @@ mod tests {
             &mut gone,
         );
         assert_eq!((taken, gone), (vec![at(3), at(5)], vec![at(1), at(4)]));
+    }
+
+    #[test]
+    fn a_lock_outlives_its_transactions_number() {
+        let ending = |text| row(Some(1), Some(7), "ShareLock", true, Some(text)).expect("a row");
+        let mut rows = [ending("3/0"), at(8)];
+        keep_numbers(&mut rows, &[ending("3/14")]);
+        assert_eq!(rows, [ending("3/14"), at(8)]);
+        let mut first_seen_at_its_end = [ending("3/0")];
+        keep_numbers(&mut first_seen_at_its_end, &[at(8)]);
+        assert_eq!(first_seen_at_its_end, [ending("3/0")]);
     }
 
     #[test]

@@ -221,8 +221,6 @@ impl Eyes {
                 row.get(4),
             ));
         }
-        rows.sort_unstable();
-        rows.dedup();
         Ok(())
     }
 }
@@ -335,6 +333,9 @@ impl Loop {
             sent,
             received: clock.now(),
         };
+        changes::keep_numbers(&mut self.rows, &self.told);
+        self.rows.sort_unstable();
+        self.rows.dedup();
         self.samples += 1;
         self.round_trips
             .saturating_record(micros(poll.received.since(sent)));

@@ -1,7 +1,7 @@
 //! The recording's messages, one JSON object a line. Version 1.
 //!
 //! The first line is the [`Header`], each further line an [`Event`]. Moments are nanoseconds of one
-//! monotonic clock since the run began. Lock rows are written as changes: a row is `taken` in the
+//! monotonic clock since the run began, durations nanoseconds as well. Lock rows are written as changes: a row is `taken` in the
 //! first sample that shows it and `gone` in the first that no longer does; the samples between are
 //! known to have shown it. A reader must ignore keys that it does not know.
 
@@ -35,8 +35,10 @@ pub struct Header {
     /// The steps, in order.
     pub steps: Vec<StepHeader>,
     /// The time between two samples that was asked for.
+    #[serde(with = "crate::clock::nanos")]
     pub interval: Duration,
     /// Gaps between samples up to this length are not written one by one.
+    #[serde(with = "crate::clock::nanos")]
     pub gap_floor: Duration,
     /// At most so many replays while a step is unproven.
     pub replays: u32,
@@ -200,10 +202,13 @@ pub struct SnapshotFacts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Median.
+    #[serde(with = "crate::clock::nanos")]
     pub p50: Duration,
     /// 99th percentile.
+    #[serde(with = "crate::clock::nanos")]
     pub p99: Duration,
     /// Longest.
+    #[serde(with = "crate::clock::nanos")]
     pub max: Duration,
 }
 
@@ -308,7 +313,7 @@ pub enum Event {
         step: usize,
         /// When.
         at: Mono,
-        /// Attempts that it took.
+        /// Attempts that it took; where each statement or batch has its own, the most of any.
         attempts: u32,
         /// How.
         #[serde(flatten)]
@@ -330,6 +335,7 @@ pub enum Event {
         /// How many since the last such line.
         count: u64,
         /// The longest time from one poll's sending to the next one's answer among them.
+        #[serde(with = "crate::clock::nanos")]
         longest_gap: Duration,
         /// The last of them.
         last: Poll,

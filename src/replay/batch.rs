@@ -1,5 +1,6 @@
 //! A backfill: one statement, one transaction a batch, until it touches no row.
 
+use super::retry::Tries;
 use super::session::{After, Driven, Failure, Order, Reply, statement_error};
 use super::{Connection, Course, Scene, interrupted};
 use crate::Result;
@@ -83,7 +84,8 @@ async fn attempt(
     text: &str,
     attempts: &mut u32,
 ) -> Result<Reply, Failure> {
-    for this in 1.. {
+    let mut tries = Tries::new(step.retry);
+    loop {
         let order = Order {
             index: 0,
             text,
@@ -93,17 +95,14 @@ async fn attempt(
             copy_data: None,
         };
         match driven.send(order).await {
-            Err(failure) if failure.is_lock_timeout() && this < step.retry.attempts => {
-                *attempts = (*attempts).max(this + 1);
-                let factor = 1u32 << (this - 1).min(10);
-                if let Err(error) = scene.rest(step.retry.backoff * factor).await {
-                    return Err(Failure::of_rest(scene, error));
-                }
+            Ok(reply) => return Ok(reply),
+            Err(failure) => {
+                let again = tries.again(scene, failure).await;
+                *attempts = (*attempts).max(tries.attempts());
+                again?;
             }
-            result => return result,
         }
     }
-    unreachable!("attempts are counted without end")
 }
 
 /// What a batch says of itself.

@@ -3,6 +3,7 @@
 mod batch;
 mod command;
 mod place;
+mod retry;
 mod session;
 mod sql;
 

@@ -20,7 +20,17 @@ pub struct Driven<'a> {
     session: Session,
     deadline: Option<tokio::time::Instant>,
     state: Transaction,
+    seen: Seen,
     last_index: Option<usize>,
+}
+
+/// Whether a poll has shown what the session holds since it last ran something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It has, so another one would show the same.
+    Yes,
+    /// Not yet.
+    No,
 }
 
 /// Whether a transaction is open, by what was sent.
@@ -41,7 +51,7 @@ pub struct Order<'a> {
     pub text: &'a str,
     /// What it does to the transaction; None: nothing.
     pub control: Option<TransactionControl>,
-    /// Whether it is worth a poll afterwards while a transaction is open.
+    /// Whether it is worth a poll before and after it while a transaction is open.
     pub after: After,
     /// True for VACUUM.
     pub vacuum: bool,
@@ -49,10 +59,10 @@ pub struct Order<'a> {
     pub copy_data: Option<&'a str>,
 }
 
-/// What follows a statement inside a transaction.
+/// What surrounds a statement inside a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// A poll: the statement may have taken a lock that is watched.
+    /// Polls: it may take a lock that is watched, or end the transaction.
     Poll,
     /// Nothing.
     GoOn,
@@ -81,7 +91,10 @@ impl<'a> Order<'a> {
             index,
             text,
             control: Some(control),
-            after: After::GoOn,
+            after: match control {
+                TransactionControl::Begin => After::GoOn,
+                _ => After::Poll,
+            },
             vacuum: false,
             copy_data: None,
         }
@@ -164,6 +177,7 @@ impl<'a> Driven<'a> {
                 .timeout
                 .map(|timeout| tokio::time::Instant::now() + timeout),
             state: Transaction::Idle,
+            seen: Seen::Yes,
             last_index: None,
         })
     }
@@ -181,16 +195,9 @@ impl<'a> Driven<'a> {
     /// Sends a statement and reads its reply to the end.
     pub async fn send(&mut self, order: Order<'_>) -> Result<Reply, Failure> {
         let scene = self.scene;
-        // The lock is about to be released: a poll now bounds the hold from below.
-        let ends = matches!(
-            order.control,
-            Some(
-                TransactionControl::Commit { .. }
-                    | TransactionControl::Rollback { .. }
-                    | TransactionControl::Prepare
-            )
-        );
-        if ends && self.state == Transaction::Open {
+        // What is held now is known exactly: a lock that the statement takes is then surely its own,
+        // and one that it releases was surely held until here.
+        if self.state == Transaction::Open && order.after == After::Poll {
             self.poll().await?;
         }
         let told = (self.last_index != Some(order.index)).then(|| scene.shown(order.text));
@@ -208,6 +215,7 @@ impl<'a> Driven<'a> {
         let result = self.execute(order).await;
         let done = scene.clock.now();
         self.finished(order, done, &result);
+        self.seen = Seen::No;
         if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
             self.poll().await?;
         }
@@ -253,8 +261,16 @@ impl<'a> Driven<'a> {
         }
     }
 
-    async fn poll(&self) -> Result<(), Failure> {
-        self.scene.sampler.sync().await.map_err(Failure::Unwatched)
+    async fn poll(&mut self) -> Result<(), Failure> {
+        if self.seen == Seen::No {
+            self.scene
+                .sampler
+                .sync()
+                .await
+                .map_err(Failure::Unwatched)?;
+            self.seen = Seen::Yes;
+        }
+        Ok(())
     }
 
     async fn execute(&self, order: Order<'_>) -> Result<Reply, Failure> {

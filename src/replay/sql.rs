@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::retry::Tries;
 use super::session::{Driven, Failure, Order, Transaction, statement_error};
 use super::{Connection, Course, Scene, interrupted, place};
 use crate::Result;
-use crate::plan::{Retry, SqlWork, Step, Wrap};
-use crate::recording::format::{Event, Outcome};
+use crate::plan::{SqlWork, Step, Wrap};
+use crate::recording::format::Outcome;
 use crate::sql::{Statement, TransactionControl, line_column};
 
 const COMMIT: TransactionControl = TransactionControl::Commit { chain: false };
@@ -15,21 +16,18 @@ const ROLLBACK: TransactionControl = TransactionControl::Rollback { chain: false
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, step: &Step, work: &SqlWork) -> Result<Course> {
     let mut driven = Driven::open(scene, step).await?;
-    let mut tries = Tries {
-        retry: step.retry,
-        attempts: 1,
-    };
+    let mut attempts = 1;
     let result = match work.wrap {
-        Wrap::Transaction => transaction(scene, &mut driven, work, &mut tries).await,
+        Wrap::Transaction => transaction(scene, &mut driven, step, work, &mut attempts).await,
         Wrap::Autocommit | Wrap::AsWritten => {
-            one_by_one(scene, &mut driven, work, &mut tries).await
+            one_by_one(scene, &mut driven, step, work, &mut attempts).await
         }
     };
     let pids = vec![driven.pid()];
     let left_open = driven.transaction() == Transaction::Open;
     let mut course = Course {
         outcome: Outcome::Done,
-        attempts: tries.attempts,
+        attempts,
         pids,
         connection: Connection::Closed,
     };
@@ -51,48 +49,25 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &SqlWork) -> Result<Cours
             if failure.is_broken() {
                 course.connection = Connection::Broken;
             }
-            course.outcome = failed(&failure, statement, work, &tries);
+            course.outcome = failed(&failure, statement, work, attempts);
         }
     }
     driven.close();
     Ok(course)
 }
 
-struct Tries {
-    retry: Retry,
-    attempts: u32,
-}
-
 type Failed<'a> = (Option<&'a Statement>, Failure);
-
-impl Tries {
-    /// Rests before the next attempt; the failure again when there is none left.
-    async fn again<'a>(&mut self, scene: &Scene<'_>, failed: Failed<'a>) -> Result<(), Failed<'a>> {
-        if !failed.1.is_lock_timeout() || self.attempts >= self.retry.attempts {
-            return Err(failed);
-        }
-        // Doubling stops at a factor of 1024, long before the clock overflows.
-        let factor = 1u32 << (self.attempts - 1).min(10);
-        self.attempts += 1;
-        if let Err(error) = scene.rest(self.retry.backoff * factor).await {
-            return Err((failed.0, Failure::of_rest(scene, error)));
-        }
-        scene.tell(Event::Retry {
-            attempt: self.attempts,
-            at: scene.clock.now(),
-        });
-        Ok(())
-    }
-}
 
 /// All in one transaction; after `lock_timeout` all of it again.
 async fn transaction<'a>(
     scene: &Scene<'_>,
     driven: &mut Driven<'_>,
+    step: &Step,
     work: &'a SqlWork,
-    tries: &mut Tries,
+    attempts: &mut u32,
 ) -> Result<(), Failed<'a>> {
     let count = work.statements.len();
+    let mut tries = Tries::new(step.retry);
     loop {
         let result: Result<(), Failed<'a>> = async {
             let begin = Order::ours(0, "BEGIN", TransactionControl::Begin);
@@ -115,18 +90,17 @@ async fn transaction<'a>(
             Ok(())
         }
         .await;
-        let Err(failed) = result else {
+        let Err((statement, failure)) = result else {
             return Ok(());
         };
-        let broken = failed.1.is_broken();
-        tries.again(scene, failed).await?;
-        if !broken {
-            let rollback = Order::ours(count + 2, "ROLLBACK", ROLLBACK);
-            driven
-                .send(rollback)
-                .await
-                .map_err(|failure| (None, failure))?;
-        }
+        let again = tries.again(scene, failure).await;
+        *attempts = tries.attempts();
+        again.map_err(|failure| (statement, failure))?;
+        let rollback = Order::ours(count + 2, "ROLLBACK", ROLLBACK);
+        driven
+            .send(rollback)
+            .await
+            .map_err(|failure| (None, failure))?;
     }
 }
 
@@ -135,11 +109,13 @@ async fn transaction<'a>(
 async fn one_by_one<'a>(
     scene: &Scene<'_>,
     driven: &mut Driven<'_>,
+    step: &Step,
     work: &'a SqlWork,
-    tries: &mut Tries,
+    attempts: &mut u32,
 ) -> Result<(), Failed<'a>> {
     let count = work.statements.len() as u64;
     for (index, statement) in work.statements.iter().enumerate() {
+        let mut tries = Tries::new(step.retry);
         loop {
             let in_transaction = driven.transaction() == Transaction::Open;
             let order = Order::of(index, statement, &work.text);
@@ -149,7 +125,9 @@ async fn one_by_one<'a>(
             if in_transaction {
                 return Err((Some(statement), failure));
             }
-            tries.again(scene, (Some(statement), failure)).await?;
+            let again = tries.again(scene, failure).await;
+            *attempts = (*attempts).max(tries.attempts());
+            again.map_err(|failure| (Some(statement), failure))?;
         }
         scene.watch.advance(index as u64 + 1, Some(count));
     }
@@ -161,7 +139,7 @@ fn failed(
     failure: &Failure,
     statement: Option<&Statement>,
     work: &SqlWork,
-    tries: &Tries,
+    attempts: u32,
 ) -> Outcome {
     let error = statement_error(failure);
     let place = statement.map(|statement| {
@@ -173,8 +151,8 @@ fn failed(
         );
         format!("`{}` in {file}, line {line}", statement.kind.summary())
     });
-    let attempts = if tries.attempts > 1 {
-        format!(" after {} attempts", tries.attempts)
+    let attempts = if attempts > 1 {
+        format!(" after {attempts} attempts")
     } else {
         String::new()
     };

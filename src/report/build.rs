@@ -77,6 +77,7 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
         hold_ms: distribution(judgement),
         steps,
         findings,
+        traffic: None,
         sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
             interval_ms: ms(header.interval),
             samples: sampling.samples,
@@ -235,7 +236,8 @@ fn distribution(judgement: &Judgement) -> Option<Distribution> {
         .filter(|hold| hold.mode == LockMode::AccessExclusiveLock);
     let mut longest = std::time::Duration::ZERO;
     for most in holds.filter_map(|hold| hold.hold.at_most()) {
-        histogram.saturating_record(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX));
+        // It grows by itself; only a hold of 584 years finds no room.
+        let _ = histogram.record(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX));
         longest = longest.max(most);
     }
     let at = |quantile: f64| {

@@ -44,6 +44,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Distribution of the upper bounds of all judged ACCESS EXCLUSIVE holds; null when there was none.
     pub hold_ms: Option<Distribution>,
+    /// What applications would have felt; always null: no traffic is run.
+    pub traffic: Option<()>,
     /// How well it was watched; null when the recording was cut.
     pub sampling: Option<Sampling>,
     /// What one staging server cannot show, and oddities of this run.

@@ -52,10 +52,11 @@ fn head(report: &Report) -> String {
         let rows: u64 = snapshot.tables.iter().map(|table| table.rows).sum();
         let bytes: u64 = snapshot.tables.iter().map(|table| table.bytes).sum();
         lines.push(format!(
-            "  snapshot {}: {} rows in {} tables, {}",
+            "  snapshot {}: {} rows in {} table{}, {}",
             snapshot.name,
             count(rows),
             snapshot.tables.len(),
+            if snapshot.tables.len() == 1 { "" } else { "s" },
             text::bytes(bytes)
         ));
     }
@@ -66,9 +67,11 @@ fn head(report: &Report) -> String {
             (StageKind::Local, _) => "local server".to_owned(),
             (StageKind::External, _) => "external server".to_owned(),
         };
+        // `17.11 (Debian 17.11-0+deb13u1)`: who packaged it is in the JSON.
+        let version = stage.server_version.split(" (").next();
         lines.push(format!(
             "  stage    {place}, PostgreSQL {}",
-            stage.server_version
+            version.unwrap_or_default()
         ));
     }
     lines.join("\n")
@@ -81,13 +84,7 @@ fn table(report: &Report, palette: Palette) -> String {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header([
-            "step",
-            "kind",
-            "time",
-            "longest AEL hold",
-            "on",
-            "blocked",
-            "verdict",
+            "step", "kind", "time", "AEL hold", "on", "blocked", "verdict",
         ]);
     match palette {
         Palette::Ansi => table.enforce_styling(),
@@ -112,6 +109,9 @@ fn table(report: &Report, palette: Palette) -> String {
         if let Some(column) = table.column_mut(index) {
             column.set_constraint(constraint);
         }
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
     }
     for index in [2, 3, 5] {
         if let Some(column) = table.column_mut(index) {
@@ -189,7 +189,7 @@ fn closing(report: &Report, palette: Palette) -> String {
     };
     let watched = report.sampling.as_ref().map_or_else(String::new, |s| {
         format!(
-            "; {} samples, gap p99 {}",
+            "  watched by {} samples, gap p99 {}\n",
             count(s.samples),
             millis(s.gap_ms.p99)
         )
@@ -200,7 +200,7 @@ fn closing(report: &Report, palette: Palette) -> String {
         Some(_) => "",
         None => "the recording was cut: the run did not end by itself\n",
     };
-    format!("{cut}verdict: {verdict}{budget}{replays}{watched}\n")
+    format!("{cut}verdict: {verdict}{budget}{replays}\n{watched}")
 }
 
 fn colour(verdict: Verdict) -> Color {

@@ -22,14 +22,17 @@ pub async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
         .query(include_str!("queries/tables.sql"), &[])
         .await
         .map_err(|error| Error::stage("cannot list the restored tables").because(error))?;
-    Ok(rows
+    let mut tables: Vec<TableFacts> = rows
         .iter()
         .map(|row| TableFacts {
             name: row.get(0),
             rows: row.get::<_, f64>(1) as u64,
             bytes: row.get::<_, i64>(2).unsigned_abs(),
         })
-        .collect())
+        .collect();
+    // Not by the database's own rules: reports of two servers must have the same order.
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tables)
 }
 
 /// Reads everything once, with `pg_prewarm` where the server has it, else the tables alone.

@@ -47,6 +47,10 @@ impl Snapshot {
             variables.insert(name.clone(), value.clone());
         }
         let digest = digest::digest(&manifest, &folder, &variables)?;
+        if let Source::Dump { file } = &manifest.source {
+            // Before a server is made for it.
+            detect::detect(&folder.join(file))?;
+        }
         Ok(Self {
             manifest,
             folder,
@@ -140,7 +144,7 @@ mod tests {
             "name='a'\nsource={kind='dump',file='d'}",
         );
         std::fs::create_dir(path.join("d")).expect("created");
-        write(path, "d/toc.dat", "x");
+        write(path, "d/toc.dat", "x"); // Looked for, not into.
         let first = digest(path, &[]);
         write(path, "d/1.dat.gz", "y");
         let second = digest(path, &[]);

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use super::detect::{Format, Packing, damaged, detect, open};
 use super::{Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
+use crate::sql::split;
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
@@ -44,13 +45,14 @@ impl Fill for Snapshot {
             watch.phase("vacuuming and analyzing the tables");
             // Vacuumed as well, as on a server long in use: else the first scans under a lock
             // would set every row's hint bits, and autovacuum would visit each table in the run.
-            connect(endpoint, "lockproof restore")
-                .await?
-                .batch_execute("VACUUM (ANALYZE)")
-                .await
-                .map_err(|error| {
+            // The checkpoint first: where commits are asynchronous, VACUUM cannot call rows visible
+            // whose commit is not yet written.
+            let client = connect(endpoint, "lockproof restore").await?;
+            for statement in ["CHECKPOINT", "VACUUM (ANALYZE)"] {
+                client.batch_execute(statement).await.map_err(|error| {
                     Error::stage("the restored tables cannot be analyzed").because(error)
                 })?;
+            }
         }
         Ok(())
     }
@@ -75,35 +77,45 @@ impl Snapshot {
             return Err(Error::usage(format!("`{}` is empty", path.display())));
         }
         let client = connect(endpoint, "lockproof restore").await?;
-        run_statements(&client, &sql).await.map_err(|error| {
-            let details = where_in(&sql, &error);
-            Error::stage(format!("`{}` failed", path.display()))
-                .because(error)
-                .details(details)
-        })
+        run_statements(&client, &path, &sql, watch).await
     }
 }
 
-/// Runs a generator's file.
-///
-/// This is where the statement splitter has its place: until then a file is sent as a whole, which
-/// makes it one transaction and keeps `VACUUM` and its like out of generators.
-async fn run_statements(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(sql).await
+/// Runs a generator's file, each statement by itself.
+async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Watch) -> Result<()> {
+    let failed = || Error::stage(format!("`{}` failed", path.display()));
+    let statements = split(sql).map_err(|error| {
+        let help = error.help().map(str::to_owned);
+        let failed = failed().because(error);
+        help.into_iter().fold(failed, Error::help)
+    })?;
+    let count = statements.len() as u64;
+    for (number, statement) in statements.iter().enumerate() {
+        watch.advance(number as u64, Some(count));
+        client
+            .batch_execute(&statement.text)
+            .await
+            .map_err(|error| {
+                let details = where_in(sql, statement.span.start, &error);
+                failed().because(error).details(details)
+            })?;
+    }
+    Ok(())
 }
 
 /// The line that the server points at, and what it adds.
-fn where_in(sql: &str, error: &tokio_postgres::Error) -> Vec<String> {
+fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<String> {
     let mut details = Vec::new();
     let Some(said) = error.as_db_error() else {
         return details;
     };
     if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = said.position() {
-        let before: String = sql
+        let within: usize = sql[statement..]
             .chars()
             .take((*position as usize).saturating_sub(1))
-            .collect();
-        let number = before.matches('\n').count();
+            .map(char::len_utf8)
+            .sum();
+        let number = sql[..statement + within].matches('\n').count();
         let line = sql.lines().nth(number).unwrap_or_default();
         details.push(format!("line {}: {}", number + 1, line.trim()));
     }
@@ -127,7 +139,11 @@ impl<T: Tools> Restore<'_, T> {
         match detect(&self.file)? {
             Format::Plain(packing) => self.plain(packing).await,
             Format::Custom(Packing::None) | Format::Directory => self.archive(true).await,
-            Format::Tar => self.archive(false).await,
+            Format::Tar => {
+                let path = self.file.clone();
+                blocking(move || whole_tar(&path)).await?;
+                self.archive(false).await
+            }
             Format::Custom(packing) => self.streamed_archive(packing).await,
         }
     }
@@ -335,6 +351,29 @@ impl<T: Tools> Restore<'_, T> {
             Some(help) => error.help(help),
             None => error,
         })
+    }
+}
+
+/// Refuses a tar archive that is cut off: `pg_restore` would look for the rest for ever.
+fn whole_tar(path: &Path) -> Result<()> {
+    const BLOCK: u64 = 512;
+    let end_of_members = || -> std::io::Result<u64> {
+        let mut archive = tar::Archive::new(std::fs::File::open(path)?);
+        let mut end = 0;
+        for entry in archive.entries_with_seek()? {
+            let entry = entry?;
+            end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
+        }
+        Ok(end)
+    };
+    let length = std::fs::metadata(path).map_or(0, |facts| facts.len());
+    let cut_off = Error::stage(format!("the dump `{}` is cut off", path.display()))
+        .help("copy or take it again, and compare its size with the original's");
+    match end_of_members() {
+        // Two empty blocks are the end of every archive.
+        Ok(end) if end + 2 * BLOCK <= length => Ok(()),
+        Ok(_) => Err(cut_off),
+        Err(error) => Err(cut_off.because(error)),
     }
 }
 

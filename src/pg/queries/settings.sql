@@ -1,5 +1,6 @@
--- Settings of a fresh session, as the migration gets it, that decide how long a lock is held or
--- whether a statement rewrites at all. The session that asks has time-outs of its own.
+-- Settings of the migration's own session that decide how long a lock is held or whether a
+-- statement rewrites at all. `reset_val` is what a new session starts with: the one that asks has
+-- timeouts of its own.
 SELECT name, reset_val || coalesce(unit, '') AS value
   FROM pg_catalog.pg_settings
  WHERE name IN ('TimeZone', 'autovacuum', 'default_transaction_isolation', 'fsync',

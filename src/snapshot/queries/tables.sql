@@ -8,4 +8,3 @@ WHERE c.relkind IN ('r', 'p')
   AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname NOT LIKE 'pg\_%'
-ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"

@@ -32,9 +32,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(1800);
 /// keeping. No autovacuum, since `Fill` vacuums by itself; no restart after a crash, so that the
 /// crash is seen. Segments are not recycled: with `max_wal_size` this large a base would carry
 /// gigabytes of them into each copy.
-const FILL_SETTINGS: [(&str, &str); 14] = [
+const FILL_SETTINGS: [(&str, &str); 13] = [
     ("fsync", "off"),
-    ("synchronous_commit", "off"),
     ("full_page_writes", "off"),
     ("wal_level", "minimal"),
     ("max_wal_senders", "0"),

@@ -332,7 +332,7 @@ impl RunningStage for LocalStage {
         let text = format!(
             "the stage keeps running (process {pid}, files in `{}`)\n\
              connect:  psql 'host={} port={} user={SUPERUSER} dbname={}'\n\
-             end it:   lockproof clean",
+             end it:   kill -INT {pid}   (then `lockproof clean` removes its files)",
             folder.path().display(),
             folder.sockets().display(),
             server.port(),

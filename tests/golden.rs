@@ -1,0 +1,183 @@
+//! Stored recordings of real runs → what the terminal and the JSON file show, to the letter.
+//!
+//! `tests/recordings/record.sh` makes the recordings, `INSTA_UPDATE=always cargo test --test golden`
+//! the goldens. Read every difference before it is committed: the goldens are the review of wording.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+/// A case: its golden's name, the recording, and what else is typed.
+const TABLES: &[(&str, &str, &[&str])] = &[
+    ("published", "published", &[]),
+    ("published-loose", "published", &["--budget", "10s"]),
+    ("published-tight", "published", &["--budget", "1ms"]),
+    ("redesigned", "redesigned", &[]),
+    ("redesigned-tight", "redesigned", &["--budget", "100us"]),
+    ("fill-in-transaction", "fill-in-transaction", &[]),
+    ("index-rebuild", "index-rebuild", &[]),
+    ("index-rebuild-strict", "index-rebuild", &["--strict"]),
+    ("failed", "failed", &[]),
+    ("command", "command", &[]),
+    ("blocked", "blocked", &[]),
+    ("blocked-loose", "blocked", &["--budget", "2s"]),
+    ("cut", "cut", &[]),
+    ("cut-allowed", "cut", &["--allow-unproven"]),
+];
+
+/// The width that every line for a terminal fits.
+const WIDTH: usize = 80;
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn golden(&self) -> String {
+        let mut golden = format!("exit code {}\n", self.code);
+        for (name, text) in [
+            ("standard output", &self.out),
+            ("standard error", &self.err),
+        ] {
+            if !text.is_empty() {
+                golden.push_str(&format!("--- {name}\n{text}"));
+            }
+        }
+        golden
+    }
+}
+
+fn lockproof(arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockproof"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOCKPROOF_")) {
+        command.env_remove(name);
+    }
+    let output = command
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings"))
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Said {
+        code: output.status.code().expect("no signal"),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+fn judge(recording: &str, more: &[&str]) -> Said {
+    let file = format!("{recording}.jsonl");
+    lockproof(&[&["judge", file.as_str()], more].concat())
+}
+
+fn compare(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("golden");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[test]
+fn tables() {
+    for (name, recording, more) in TABLES {
+        compare(name, &judge(recording, more).golden());
+    }
+}
+
+#[test]
+fn tables_fit_a_terminal() {
+    let mut wide = Vec::new();
+    for (name, recording, more) in TABLES {
+        let said = judge(recording, more);
+        for line in said.out.lines().chain(said.err.lines()) {
+            let width = line.chars().count();
+            if width > WIDTH {
+                wide.push(format!("{name}: {width} columns: {line}"));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
+}
+
+#[test]
+fn json() {
+    for name in ["published", "redesigned", "failed", "blocked", "cut"] {
+        let said = judge(name, &["--quiet", "--json", "-"]);
+        compare(&format!("{name}.json"), &said.out);
+    }
+}
+
+/// `judge` is a function of the recording: whenever and wherever, the same bytes.
+#[test]
+fn the_same_recording_gives_the_same_report() {
+    for (name, ..) in TABLES
+        .iter()
+        .filter(|(name, recording, _)| name == recording)
+    {
+        let [first, second] = [0, 1].map(|_| judge(name, &["--quiet", "--json", "-"]).out);
+        assert!(first == second, "{name}");
+    }
+}
+
+#[test]
+fn colours_are_asked_for() {
+    let plain = judge("published", &[]);
+    let coloured = judge("published", &["--color", "always"]);
+    assert!(!plain.out.contains('\u{1b}'));
+    assert!(coloured.out.contains('\u{1b}'));
+    let stripped = coloured
+        .out
+        .split('\u{1b}')
+        .enumerate()
+        .map(|(index, part)| match index {
+            0 => part,
+            _ => part.split_once('m').map_or("", |(_, rest)| rest),
+        })
+        .collect::<String>();
+    let trimmed: Vec<&str> = stripped.lines().map(str::trim_end).collect();
+    let plain: Vec<&str> = plain.out.lines().collect();
+    assert_eq!(trimmed, plain, "colours move nothing");
+}
+
+#[test]
+fn help() {
+    for (name, arguments) in [
+        ("help-run", &["run", "--help"][..]),
+        ("help", &["--help"]),
+        ("help-judge", &["judge", "--help"]),
+    ] {
+        let said = lockproof(arguments);
+        assert_eq!(said.code, 0);
+        compare(name, &said.out);
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("no.jsonl");
+    let path = file.to_str().expect("UTF-8");
+    let published = include_str!("recordings/published.jsonl");
+    let mut lines: Vec<&str> = published.lines().collect();
+    lines[4] = "{\"event\":\"locks\"}";
+    for (name, text) in [
+        ("not-a-recording", "hello\n".to_owned()),
+        ("other-json", "{\"a\":1}\n".to_owned()),
+        (
+            "other-version",
+            published.replacen("\"lockproof_recording\":1", "\"lockproof_recording\":99", 1),
+        ),
+        ("damaged", lines.join("\n")),
+        ("empty", String::new()),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let said = lockproof(&["judge", path]);
+        compare(
+            &format!("refused-{name}"),
+            &said.golden().replace(path, "no.jsonl"),
+        );
+    }
+}

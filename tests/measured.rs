@@ -1,0 +1,244 @@
+//! What is measured on a real server, and to what it is put down: the statement that took a lock,
+//! those that lengthened it, whose locks do not count, who waited.
+//!
+//! Budgets are far from the holds that are made on purpose, so that no time is asserted closely.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use serde_json::Value;
+use support::server::Server;
+use support::{Ran, Room, finish, has_server};
+
+/// Runs a scenario on a local stage; what was printed, and the report.
+#[track_caller]
+fn ran(room: &Room, steps: &str, arguments: &[&str]) -> (Ran, Value) {
+    let scenario = room.scenario(steps);
+    let json = room.path("report.json").display().to_string();
+    let ran = room.run(&scenario, &[&["--json", &json], arguments].concat());
+    room.assert_clean();
+    (ran, room.json("report.json"))
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The only hold of this mode in the first step.
+#[track_caller]
+fn hold<'a>(report: &'a Value, mode: &str) -> &'a Value {
+    let holds: Vec<&Value> = list(&report["steps"][0], "holds")
+        .iter()
+        .filter(|hold| hold["mode"] == mode)
+        .collect();
+    assert_eq!(holds.len(), 1, "{report:#}");
+    holds[0]
+}
+
+#[test]
+fn a_lock_is_put_down_to_the_statement_that_took_it() {
+    if !has_server() {
+        return;
+    }
+    let sql = "INSERT INTO items VALUES (-1, 'a', 1, 'b'); SELECT count(*) FROM items; \
+               ALTER TABLE items ADD COLUMN extra int; \
+               UPDATE items SET extra = 7; SELECT pg_sleep(0.3)";
+    let steps = format!("[[steps]]\nname = \"it\"\nsql = '''{sql}'''\nwrap = \"transaction\"\n");
+    let (ran, report) = ran(&Room::new(), &steps, &[]);
+    ran.expect(1, &["still held during", "commit right after"]);
+    let hold = hold(&report, "AccessExclusiveLock");
+    assert_eq!(hold["relation"], "items");
+    assert_eq!(hold["granted_by"], "ALTER TABLE items ADD COLUMN extra int");
+    let later: Vec<&str> = list(hold, "lengthened_by")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(later[0], "SELECT pg_sleep(?)", "longest first: {later:?}");
+    assert!(later.contains(&"UPDATE items SET extra = ?"), "{later:?}");
+    assert!(
+        !later.iter().any(|sql| sql.starts_with("INSERT")),
+        "{later:?}"
+    );
+    // From the reply to ALTER until the sending of COMMIT at the least.
+    assert!(hold["hold_ms"]["at_least"].as_f64().unwrap_or(0.0) >= 300.0);
+    assert!(hold["hold_ms"]["at_most"].as_f64().is_some());
+}
+
+#[test]
+fn what_the_step_makes_itself_is_not_judged() {
+    if !has_server() {
+        return;
+    }
+    let sql = "CREATE TABLE copy AS SELECT * FROM items; CREATE INDEX ON copy (name); \
+               ALTER TABLE copy ADD COLUMN more int; SELECT pg_sleep(0.3)";
+    let steps = format!("[[steps]]\nname = \"it\"\nsql = '''{sql}'''\nwrap = \"transaction\"\n");
+    let (ran, report) = ran(&Room::new(), &steps, &["--strict"]);
+    ran.expect(0, &["none seen"]);
+    assert_eq!(list(&report["steps"][0], "holds"), &[] as &[Value]);
+    assert!(
+        report["steps"][0]["ignored_holds"].as_u64() >= Some(1),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn an_index_is_judged_under_its_table() {
+    if !has_server() {
+        return;
+    }
+    let sql = "REINDEX INDEX items_pkey; SELECT pg_sleep(0.3)";
+    let steps = format!("[[steps]]\nname = \"it\"\nsql = '''{sql}'''\nwrap = \"transaction\"\n");
+    let (ran, report) = ran(&Room::new(), &steps, &[]);
+    ran.expect(1, &["`items_pkey` (of `items`)", "CONCURRENTLY"]);
+    let hold = hold(&report, "AccessExclusiveLock");
+    assert_eq!(
+        (&hold["relation"], &hold["parent"]),
+        (&"items_pkey".into(), &"items".into())
+    );
+    assert_eq!(report["steps"][0]["evidence"]["rewritten"][0], "items_pkey");
+}
+
+#[test]
+fn blocked_writes_warn_and_fail_only_when_asked_to() {
+    if !has_server() {
+        return;
+    }
+    let sql = "CREATE INDEX ON items (name); SELECT pg_sleep(0.3)";
+    let steps = format!("[[steps]]\nname = \"it\"\nsql = '''{sql}'''\nwrap = \"transaction\"\n");
+    let room = Room::new();
+    let (warned, report) = ran(&room, &steps, &[]);
+    warned.expect(
+        0,
+        &["held in SHARE", "that blocks writes", "verdict: within"],
+    );
+    assert_eq!(report["findings"][0]["rule"], "writes-blocked");
+    assert_eq!(report["findings"][0]["level"], "warn");
+    assert_eq!(
+        report["steps"][0]["evidence"]["scanned"][0]["relation"],
+        "items"
+    );
+    let (strict, _) = ran(&room, &steps, &["--strict"]);
+    strict.expect(1, &["verdict: exceeded"]);
+}
+
+#[test]
+fn a_prepared_transaction_keeps_its_sessions_lock() {
+    if !has_server() {
+        return;
+    }
+    let sql = "BEGIN; LOCK TABLE items; PREPARE TRANSACTION 'it'; SELECT pg_sleep(0.3); \
+               COMMIT PREPARED 'it'";
+    let steps = format!("[[steps]]\nname = \"it\"\nsql = '''{sql}'''\nwrap = \"as-written\"\n");
+    let (ran, report) = ran(
+        &Room::new(),
+        &steps,
+        &["--set", "max_prepared_transactions=2"],
+    );
+    ran.expect(1, &["LOCK TABLE items"]);
+    let hold = hold(&report, "AccessExclusiveLock");
+    assert_eq!(hold["granted_by"], "LOCK TABLE items");
+    assert!(hold["hold_ms"]["at_least"].as_f64().unwrap_or(0.0) >= 300.0);
+}
+
+#[test]
+fn a_commands_sessions_are_the_migrations() {
+    if !has_server() {
+        return;
+    }
+    let steps = "[[steps]]\nname = \"it\"\nrun = [\"psql\", \"-Xc\", \
+                 \"BEGIN; LOCK TABLE items; SELECT pg_sleep(0.3); COMMIT\"]\n";
+    let (ran, report) = ran(&Room::new(), steps, &[]);
+    ran.expect(1, &["LOCK TABLE items"]);
+    let hold = hold(&report, "AccessExclusiveLock");
+    assert!(
+        hold["granted_by"]
+            .as_str()
+            .is_some_and(|sql| sql.contains("LOCK TABLE items"))
+    );
+    assert_eq!(report["steps"][0]["command"]["exit_status"], 0);
+}
+
+#[test]
+fn what_proves_nothing_is_replayed_on_fresh_clones() {
+    if !has_server() {
+        return;
+    }
+    // A program's locks are known from polls alone, and here there is one a second.
+    let steps = "[[steps]]\nname = \"it\"\nrun = [\"psql\", \"-Xc\", \
+                 \"SELECT pg_sleep(0.3); CREATE TABLE once (a int)\"]\n";
+    let room = Room::new();
+    let blind = ["--interval", "1s", "--replays", "2"];
+    let (unproven, report) = ran(&room, steps, &blind);
+    unproven.expect(
+        5,
+        &[
+            "verdict: unproven",
+            "2 replays",
+            "replaying on a fresh clone",
+        ],
+    );
+    assert_eq!(report["run"]["replays"], 2);
+    assert_eq!(report["steps"][0]["replays"], 2);
+    let (allowed, _) = ran(&room, steps, &[&blind[..], &["--allow-unproven"]].concat());
+    allowed.expect(0, &["verdict: unproven"]);
+}
+
+#[test]
+fn a_recording_gives_the_runs_own_report() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    let (first, second) = (room.path("run.jsonl"), room.path("judged.json"));
+    let (recording, judged) = (first.display().to_string(), second.display().to_string());
+    let steps = "[[steps]]\nname = \"it\"\nsql = \"ALTER TABLE items ADD COLUMN extra int\"\n";
+    let (ran, _) = ran(&room, steps, &["--record", &recording]);
+    ran.expect(0, &["verdict: within"]);
+    room.lockproof(&["judge", &recording, "--json", &judged])
+        .expect(0, &["verdict: within"]);
+    assert_eq!(room.read("report.json"), room.read("judged.json"));
+}
+
+#[test]
+fn who_waits_behind_the_migration_is_told() {
+    if !has_server() {
+        return;
+    }
+    let (room, server) = (Room::new(), Server::start());
+    server.psql("CREATE DATABASE app");
+    server.app("CREATE TABLE items AS SELECT n AS id FROM generate_series(1, 1000) AS n");
+    server.app("ALTER DATABASE app SET lockproof.staging = 'on'");
+    let step = room.file(
+        "01_add.sql",
+        "ALTER TABLE items ADD COLUMN extra int; SELECT pg_sleep(1.5);",
+    );
+    let json = room.path("report.json").display().to_string();
+    let mut run = room.command(&["run", "--stage", &server.url("postgres"), "--json", &json]);
+    run.arg(step);
+    let ran = std::thread::scope(|scope| {
+        let run = scope.spawn(|| finish(run));
+        // Readers come all the time, as they do in production; those in the second half of the
+        // lock wait for what is left of it.
+        while !run.is_finished() {
+            server.app("SELECT count(*) FROM items WHERE id > 7");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        run.join().expect("it ran")
+    });
+    ran.expect(1, &["waited behind the migration"]);
+    let report = room.json("report.json");
+    let blocked = list(&report["steps"][0], "blocked");
+    assert!(!blocked.is_empty(), "{report:#}");
+    let longest = &blocked[0];
+    assert_eq!(longest["query"], "SELECT count(*) FROM items WHERE id > ?");
+    let behind = longest["behind"].as_str().unwrap_or_default();
+    assert!(
+        behind.contains("items") || behind.contains("pg_sleep"),
+        "{longest}"
+    );
+    assert!(
+        longest["waited_ms"]["at_least"].as_f64() > Some(200.0),
+        "{longest}"
+    );
+    assert_eq!(list(&report["steps"][0], "foreign_holds"), &[] as &[Value]);
+}

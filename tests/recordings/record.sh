@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Makes the recordings anew: real runs on few rows, for the golden tests. Needs a container of PostgreSQL 17 and, for
+# `blocked`, the server programs of this machine. Afterwards: INSTA_UPDATE=always cargo test --test golden, and read
+# what changed. On a busy machine a run may be unproven; the script says so and stops, run it again then.
+#   LOCKPROOF=PATH   the program, target/release/lockproof unless set
+#   ./record.sh      all of them; ./record.sh blocked failed   only these
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+program=$(realpath "${LOCKPROOF:-$root/target/release/lockproof}")
+work=$(mktemp -d)
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'record: %s\n' "$1"; }
+
+# record NAME EXIT ARGUMENT…: one run that has to end with EXIT.
+record() {
+	local name=$1 expected=$2 code=0
+	shift 2
+	"$program" run "$@" --record "$work/$name.jsonl" >"$work/$name.out" 2>&1 || code=$?
+	if [ "$code" != "$expected" ]; then
+		cat "$work/$name.out"
+		say "$name: exit code $code, not $expected"
+		exit 1
+	fi
+	if grep -qE "$work|$root|$(hostname)" "$work/$name.jsonl"; then
+		say "$name: it tells of this machine"
+		exit 1
+	fi
+	mv "$work/$name.jsonl" "$here/$name.jsonl"
+	say "$name: $(stat -c %s "$here/$name.jsonl") bytes"
+}
+
+published() {
+	record published 1 "$root/scenarios/listings-published" --stage docker --pg 17 --var rows=600000 --var sleep=0ms
+}
+
+redesigned() {
+	record redesigned 0 "$root/scenarios/listings-redesigned" --stage docker --pg 17 --var rows=100000 --var sleep=0ms
+}
+
+fill() {
+	record fill-in-transaction 1 "$root/scenarios/listings-fill-in-transaction" --stage docker --pg 17 --var rows=100000
+}
+
+rebuild() {
+	record index-rebuild 1 "$root/scenarios/index-rebuild" --stage docker --pg 17 --var rows=600000
+}
+
+# The second statement of the first step fails, the second step is not reached.
+failed() {
+	mkdir "$work/failed"
+	cd "$work/failed"
+	cat >01_add_columns.sql <<-'SQL'
+		ALTER TABLE listings_listing ADD COLUMN note text;
+		ALTER TABLE listings_listing
+		    ADD COLUMN price integer;
+	SQL
+	echo "ALTER TABLE listings_listing ALTER COLUMN note SET DEFAULT '';" >02_set_default.sql
+	cat >scenario.toml <<-'TOML'
+		name = "failed"
+		[[steps]]
+		file = "01_add_columns.sql"
+		[[steps]]
+		file = "02_set_default.sql"
+	TOML
+	record failed 4 . --snapshot "$root/snapshots/listings" --stage docker --pg 17 --var rows=20000
+	cd "$root"
+}
+
+# A program as a step; psql takes the stage's address from its environment.
+program_step() {
+	mkdir "$work/command"
+	cd "$work/command"
+	cat >scenario.toml <<-'TOML'
+		name = "command"
+		[[steps]]
+		name = "migrate"
+		run = ["psql", "-c", "ALTER TABLE listings_listing ADD COLUMN note text"]
+	TOML
+	record command 0 . --snapshot "$root/snapshots/listings" --stage docker --pg 17 --var rows=20000
+	cd "$root"
+}
+
+# A server that is there already, and a session that reads a table while the migration holds it.
+blocked() {
+	local bin data port=54329 as=()
+	bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+	data=$work/server
+	mkdir "$data" "$work/blocked"
+	# initdb refuses root.
+	if [ "$(id -u)" = 0 ]; then
+		chown postgres "$data"
+		as=(setpriv --reuid postgres --regid postgres --clear-groups)
+	fi
+	"${as[@]}" "$bin/initdb" -D "$data" -U postgres -A trust >/dev/null
+	"${as[@]}" "$bin/pg_ctl" -D "$data" -w -s -l "$data/log" \
+		-o "-p $port -c listen_addresses=localhost -c unix_socket_directories=$data" start
+	local psql=("$bin/psql" -qX -h localhost -p "$port" -U postgres -v ON_ERROR_STOP=1)
+	"${psql[@]}" -d postgres -c 'CREATE DATABASE shop'
+	"${psql[@]}" -d shop -c "CREATE TABLE listing (id bigint PRIMARY KEY, title text);
+		INSERT INTO listing SELECT n, 'listing ' || n FROM generate_series(1, 20000) AS n; ANALYZE"
+	"${psql[@]}" -d shop -c "ALTER DATABASE shop SET lockproof.staging = 'on'"
+	cd "$work/blocked"
+	cat >01_add_column.sql <<-'SQL'
+		ALTER TABLE listing ADD COLUMN note text;
+		SELECT pg_sleep(0.6);
+	SQL
+	cat >scenario.toml <<-'TOML'
+		name = "blocked"
+		[[steps]]
+		file = "01_add_column.sql"
+		wrap = "transaction"
+	TOML
+	# It asks as soon as the migration sleeps on its lock.
+	(
+		until [ "$("${psql[@]}" -d shop -Atc "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'
+			AND application_name LIKE 'lockproof:%'")" = 1 ]; do :; done
+		"${psql[@]}" -d shop -c "SELECT title FROM listing WHERE id = 4711" >/dev/null
+	) &
+	record blocked 1 . --stage "postgres://postgres@localhost:$port/shop"
+	wait
+	cd "$root"
+	"${as[@]}" "$bin/pg_ctl" -D "$data" -w -s -m fast stop
+}
+
+# A run that was killed: the first lines of another one, and half a line more.
+cut_short() {
+	{
+		head -n 40 "$here/published.jsonl"
+		printf '{"event":"statement_do'
+	} >"$here/cut.jsonl"
+	say "cut: $(stat -c %s "$here/cut.jsonl") bytes"
+}
+
+if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step blocked cut_short; fi
+for one in "$@"; do "$one"; done
