@@ -27,11 +27,12 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             },
             hold: Some(hold),
             message: format!(
-                "{} was held in {} for {}, over the budget of {}{}{}; that blocks {}",
-                subject(hold, *more),
+                "{} was held in {} for {}, over the budget of {}{}{}{}; that blocks {}",
+                subject(hold),
                 hold.mode.sql(),
                 bounds(hold.hold),
                 time(*limit),
+                others(*more),
                 origin(hold),
                 seen(hold, trace.as_ref()),
                 hold.mode.blocks(),
@@ -42,11 +43,12 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             rule: "hold-unproven",
             hold: Some(hold),
             message: format!(
-                "{} was held in {} for {}: the budget of {} lies between these bounds{}",
-                subject(hold, *more),
+                "{} was held in {} for {}: the budget of {} lies between these bounds{}{}",
+                subject(hold),
                 hold.mode.sql(),
                 bounds(hold.hold),
                 time(*limit),
+                others(*more),
                 origin(hold),
             ),
             advice: Some(
@@ -132,15 +134,19 @@ struct Words<'a> {
     advice: Option<String>,
 }
 
-fn subject(hold: &Hold, more: usize) -> String {
-    let one = match &hold.parent {
+fn subject(hold: &Hold) -> String {
+    match &hold.parent {
         Some(table) => format!("`{}` (of `{table}`)", hold.relation),
         None => format!("`{}`", hold.relation),
-    };
+    }
+}
+
+/// Further relations of the same statement and mode, none held longer.
+fn others(more: usize) -> String {
     match more {
-        0 => one,
-        1 => format!("{one}, longer than one more relation,"),
-        more => format!("{one}, longest of {} relations,", more + 1),
+        0 => String::new(),
+        1 => ", like one more relation".to_owned(),
+        more => format!(", like {more} more relations"),
     }
 }
 
