@@ -26,9 +26,9 @@ test: ## Install what the tests need, check, then run every test
 	fi
 	$(MAKE) --no-print-directory check
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		echo '$(CARGO) nextest run'; $(CARGO) nextest run; \
+		$(CARGO) test --doc && echo '$(CARGO) nextest run' && $(CARGO) nextest run --no-fail-fast; \
 	else \
-		echo '$(CARGO) test'; $(CARGO) test; \
+		echo '$(CARGO) test'; $(CARGO) test --no-fail-fast; \
 	fi
 
 golden: ## Write the goldens and the schema anew; read every difference before it is committed
