@@ -245,19 +245,30 @@ impl Container {
     }
 
     pub(super) async fn state(&self, engine: &Engine) -> Result<ContainerState> {
-        let inspected = engine
-            .api
-            .inspect_container(&self.id, None::<InspectContainerOptions>)
-            .await
-            .map_err(|error| {
-                if is_absent(&error) {
-                    return Error::stage(format!(
-                        "the container of the image `{}` was removed from outside",
-                        self.image
-                    ));
-                }
-                failed("say how the container is", error)
-            })?;
+        let look = || {
+            engine
+                .api
+                .inspect_container(&self.id, None::<InspectContainerOptions>)
+        };
+        let mut inspected = look().await;
+        // Podman calls a container `stopped` until it has cleaned up behind it, a state that Docker's
+        // interface does not have.
+        for _ in 0..100 {
+            if !matches!(inspected, Err(bollard::errors::Error::JsonDataError { .. })) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            inspected = look().await;
+        }
+        let inspected = inspected.map_err(|error| {
+            if is_absent(&error) {
+                return Error::stage(format!(
+                    "the container of the image `{}` was removed from outside",
+                    self.image
+                ));
+            }
+            failed("say how the container is", error)
+        })?;
         Ok(inspected.state.unwrap_or_default())
     }
 
