@@ -41,6 +41,12 @@ pub const ADVICE: &[Advice] = &[
                 under the strictest lock of them all",
     },
     Advice {
+        words: &["ALTER", "TABLE", "ADD", "NOT", "VALID"],
+        when: When::Any,
+        safer: "it reads no row already: what took so long is the commit, or a machine that was busy; \
+                run it again on a quieter one",
+    },
+    Advice {
         words: &["SET", "NOT", "NULL"],
         when: When::Any,
         safer: "ADD CONSTRAINT … CHECK (column IS NOT NULL) NOT VALID; VALIDATE CONSTRAINT in a \
@@ -182,6 +188,11 @@ mod tests {
         assert_eq!(
             starts("ALTER TABLE t ADD c int", false, true),
             Some("commit ")
+        );
+        assert_eq!(
+            starts("ALTER TABLE t ADD CHECK (c > 0) NOT VALID", false, false),
+            Some("it "),
+            "what is done already is not advised"
         );
         assert_eq!(advise("ALTER TABLE t ADD c int", false, false), None);
         assert_eq!(advise("SELECT check_add_table", false, false), None);

@@ -33,11 +33,11 @@ record() {
 }
 
 published() {
-	record published 1 "$root/scenarios/listings-published" --stage docker --pg 17 --var rows=600000 --var sleep=0ms
+	record published 1 "$root/scenarios/listings-published" --stage docker --pg 17 --var rows=400000 --var sleep=0ms
 }
 
 redesigned() {
-	record redesigned 0 "$root/scenarios/listings-redesigned" --stage docker --pg 17 --var rows=100000 --var sleep=0ms
+	record redesigned 0 "$root/scenarios/listings-redesigned" --stage docker --pg 17 --var rows=400000 --var sleep=0ms
 }
 
 fill() {
