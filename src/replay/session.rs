@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::{Error as DriverError, SimpleQueryMessage};
 
+use super::allowance::Allowance;
 use super::{Scene, application, interrupted};
 use crate::Result;
 use crate::clock::Mono;
@@ -21,6 +22,10 @@ pub struct Driven<'a> {
     deadline: Option<tokio::time::Instant>,
     state: Transaction,
     last_index: Option<usize>,
+    allowance: Allowance,
+    /// True when a poll was waited for since the last reply: another would show the same, since a
+    /// session that rests neither takes nor releases a lock.
+    polled: bool,
 }
 
 /// Whether a transaction is open, by what was sent.
@@ -157,6 +162,8 @@ impl<'a> Driven<'a> {
                 .map(|timeout| tokio::time::Instant::now() + timeout),
             state: Transaction::Idle,
             last_index: None,
+            allowance: Allowance::default(),
+            polled: false,
         })
     }
 
@@ -199,6 +206,8 @@ impl<'a> Driven<'a> {
         });
         let result = self.execute(order).await;
         let done = scene.clock.now();
+        self.allowance.earn(done.since(sent));
+        self.polled = false;
         self.finished(order, done, &result);
         if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
             self.poll().await?;
@@ -245,8 +254,24 @@ impl<'a> Driven<'a> {
         }
     }
 
-    async fn poll(&self) -> Result<(), Failure> {
-        self.scene.sampler.sync().await.map_err(Failure::Unwatched)
+    /// A poll of what the session holds now, waited for while the allowance lasts.
+    async fn poll(&mut self) -> Result<(), Failure> {
+        if self.polled {
+            return Ok(());
+        }
+        if !self.allowance.lasts() {
+            self.scene.sampler.nudge();
+            return Ok(());
+        }
+        let from = self.scene.clock.now();
+        self.scene
+            .sampler
+            .sync()
+            .await
+            .map_err(Failure::Unwatched)?;
+        self.allowance.spend(self.scene.clock.now().since(from));
+        self.polled = true;
+        Ok(())
     }
 
     async fn execute(&self, order: Order<'_>) -> Result<Reply, Failure> {
