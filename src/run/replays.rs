@@ -142,6 +142,7 @@ async fn watchers(
     conductor: &Conductor,
 ) -> Result<Watchers> {
     let endpoint = stage.endpoint();
+    run.watch.phase("looking at the server");
     let observer = Session::open(endpoint, names::OBSERVER).await?;
     let server = Server::ask(&observer).await?;
     observer
@@ -158,6 +159,7 @@ async fn watchers(
             signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
         }
     }
+    run.watch.phase("starting the sampler");
     let sampler = Sampler::start(Setup {
         endpoint: endpoint.clone(),
         server_major: server.major,
@@ -197,6 +199,7 @@ async fn steps(
         literals: run.plan.literals,
         watch: run.watch,
     };
+    run.watch.phase("reading the catalogue");
     let mut before = Catalog::read(&observer.client)
         .await
         .map_err(|error| lost(&error))?;
