@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PG ?= 17
 
-.PHONY: help build check test image demo fmt clean
+.PHONY: help build check test bench image demo fmt clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ test: ## Install what the tests need, check, then run every test
 	else \
 		echo '$(CARGO) test'; $(CARGO) test; \
 	fi
+
+bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, analysis)
+	BENCH='$(BENCH)' $(CARGO) bench --bench bench
 
 image: ## Build the server image of one major offline, as in `make image PG=17` (13, 15, 17, 18)
 	tests/image/build.sh $(PG)
