@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PG ?= 17
 
-.PHONY: help build check test golden image demo fmt clean
+.PHONY: help build check test golden bench image demo fmt clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ test: ## Install what the tests need, check, then run every test
 golden: ## Write the goldens and the schema anew; read every difference before it is committed
 	INSTA_UPDATE=always $(CARGO) test --test golden --test schema
 	git diff --stat -- tests/golden schema
+
+bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, analysis)
+	BENCH='$(BENCH)' $(CARGO) bench --bench bench
 
 image: ## Build the server image of one major offline, as in `make image PG=17` (13, 15, 17, 18)
 	tests/image/build.sh $(PG)

@@ -15,8 +15,9 @@ use crate::terminal::Screen;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new(&cli.terminal);
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: with workers, each reply of the server wakes one of them, which wakes this one; that
+    // makes small statements a third slower than psql sends them.
+    let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| lockproof::Error::defect("cannot start the runtime").because(error))

@@ -83,12 +83,8 @@ pub fn edges(life: &Life, session: Option<&Session>, step: (Mono, Mono)) -> Edge
 /// open which one it saw: then both together bound it.
 fn bracket_of(life: &Life, session: &Session, end: Mono) -> Option<Bracket> {
     session
-        .brackets(end)
-        .into_iter()
-        .filter(|bracket| {
-            bracket.touches(life.first.sent, life.first.received)
-                && bracket.touches(life.last.sent, life.last.received)
-        })
+        .touching(life.first.sent, life.first.received, end)
+        .filter(|bracket| bracket.touches(life.last.sent, life.last.received))
         .reduce(|a, b| Bracket {
             opened: a.opened.min(b.opened),
             closed: a.closed.max(b.closed),
@@ -100,18 +96,25 @@ fn bracket_of(life: &Life, session: &Session, end: Mono) -> Option<Bracket> {
 /// Two commands do that: PREPARE TRANSACTION hands its locks to a row without a process (under the
 /// number that the session had, or -1), and
 /// VACUUM FULL keeps a session-level lock on the table while its transactions change.
-pub fn continues(earlier: &Life, later: &Life, vacuum: bool) -> bool {
+pub fn continues(earlier: &Life, later: &Life, vacuum: impl Fn() -> bool) -> bool {
     let same = earlier.row.relation == later.row.relation
         && earlier.row.mode == later.row.mode
         && earlier.row.claim == Claim::Granted
         && later.row.claim == Claim::Granted;
     let handed_over = earlier.row.pid != 0 && later.row.pid == 0;
-    let carried_on = vacuum && earlier.row.pid == later.row.pid;
+    let carried_on = || earlier.row.pid == later.row.pid && vacuum();
     let no_gap = earlier
         .absent_after
         .is_some_and(|gone| later.first.sent <= gone.sent)
         && earlier.first.sent <= later.first.sent;
-    same && no_gap && (handed_over || carried_on)
+    same && no_gap && (handed_over || carried_on())
+}
+
+/// True when neither `later` nor any life that began after it can belong to the hold that began with
+/// `life` and got as far as `tail`.
+pub fn is_over(life: &Life, tail: &Life, later: &Life) -> bool {
+    let began = later.first.sent;
+    began > life.last.sent && tail.absent_after.is_none_or(|gone| began > gone.sent)
 }
 
 /// True when `other` is the same lock as `life`, held by another process of the same lock group.
@@ -251,9 +254,9 @@ mod tests {
         let session_row = life(100, 110, 140, 150);
         let mut prepared = life(140, 150, 190, 200);
         prepared.row.pid = 0;
-        assert!(continues(&session_row, &prepared, false));
+        assert!(continues(&session_row, &prepared, || false));
         prepared.row.vxid = (-1, 9);
-        assert!(continues(&session_row, &prepared, false));
+        assert!(continues(&session_row, &prepared, || false));
         let joined = edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));
         assert_eq!(nanos(joined.hold()), (190 - 112, Some(202 - 100)));
     }

@@ -24,6 +24,8 @@ pub struct Life {
 pub struct Lives {
     live: BTreeMap<LockRow, Life>,
     finished: Vec<Life>,
+    /// The last poll: it saw every live row, which is kept here once instead of in each of them.
+    latest: Option<Poll>,
 }
 
 impl Lives {
@@ -41,7 +43,7 @@ impl Lives {
         for row in gone {
             if let Some(mut life) = self.live.remove(row) {
                 life.absent_after = Some(poll);
-                self.finished.push(life);
+                self.finished.push(life.seen_until(self.latest));
             }
         }
         self.seen_until(poll);
@@ -60,10 +62,8 @@ impl Lives {
 
     /// Every live row was seen by this poll, too.
     pub fn seen_until(&mut self, poll: Poll) {
-        for life in self.live.values_mut() {
-            if poll.sent > life.last.sent {
-                life.last = poll;
-            }
+        if self.latest.is_none_or(|latest| poll.sent > latest.sent) {
+            self.latest = Some(poll);
         }
     }
 
@@ -73,7 +73,17 @@ impl Lives {
     }
 
     /// All lives, those that go on last.
-    pub fn iter(&self) -> impl Iterator<Item = &Life> {
-        self.finished.iter().chain(self.live.values())
+    pub fn iter(&self) -> impl Iterator<Item = Life> {
+        let live = self.live.values().map(|life| life.seen_until(self.latest));
+        self.finished.iter().copied().chain(live)
+    }
+}
+
+impl Life {
+    fn seen_until(mut self, poll: Option<Poll>) -> Self {
+        if let Some(poll) = poll.filter(|poll| poll.sent > self.last.sent) {
+            self.last = poll;
+        }
+        self
     }
 }

@@ -172,7 +172,7 @@ pub struct Hold {
     pub granted_after: Duration,
     /// The statement, or one of those, that took it; empty when nothing tells.
     pub granted_by: Vec<String>,
-    /// The statements that ran while it was still held, longest first.
+    /// The statements that ran while it was still held, longest first, the first ten of them.
     pub lengthened_by: Vec<String>,
 }
 

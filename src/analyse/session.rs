@@ -41,11 +41,16 @@ impl Bracket {
 #[derive(Debug, Clone, Default)]
 pub struct Session {
     spans: Vec<Span>,
+    /// Transactions that ended.
+    closed: Vec<Bracket>,
+    /// The first statement of the one under way; None: there is none.
+    opened: Option<Mono>,
 }
 
 impl Session {
     /// A statement was sent.
     pub fn sent(&mut self, index: usize, at: Mono, vacuum: bool) {
+        self.opened.get_or_insert(at);
         self.spans.push(Span {
             index,
             sent: at,
@@ -61,6 +66,9 @@ impl Session {
             span.done = Some(at);
             span.in_transaction = in_transaction;
         }
+        if !in_transaction && let Some(opened) = self.opened.take() {
+            self.closed.push(Bracket { opened, closed: at });
+        }
     }
 
     /// Its statements, in order.
@@ -70,25 +78,31 @@ impl Session {
 
     /// Its transactions; one that never ended is closed by `end`, the end of the session.
     pub fn brackets(&self, end: Mono) -> Vec<Bracket> {
-        let mut brackets = Vec::new();
-        let mut opened = None;
-        for span in &self.spans {
-            let opened_at = *opened.get_or_insert(span.sent);
-            if let Some(done) = span.done.filter(|_| !span.in_transaction) {
-                brackets.push(Bracket {
-                    opened: opened_at,
-                    closed: done,
-                });
-                opened = None;
-            }
-        }
-        if let Some(opened) = opened {
-            brackets.push(Bracket {
-                opened,
-                closed: end,
-            });
-        }
-        brackets
+        self.touching(Mono(0), Mono(u64::MAX), end).collect()
+    }
+
+    /// Those of its transactions that share a moment with `from..=to`, found without looking at the
+    /// others: a backfill has tens of thousands.
+    pub fn touching(&self, from: Mono, to: Mono, end: Mono) -> impl Iterator<Item = Bracket> {
+        let first = self.closed.partition_point(|bracket| bracket.closed < from);
+        let open = self.opened.map(|opened| Bracket {
+            opened,
+            closed: end,
+        });
+        self.closed[first..]
+            .iter()
+            .copied()
+            .chain(open)
+            .take_while(move |bracket| bracket.opened <= to)
+            .filter(move |bracket| bracket.touches(from, to))
+    }
+
+    /// Its statements from the first that ended at `moment` or later.
+    pub fn spans_from(&self, moment: Mono) -> &[Span] {
+        let first = self
+            .spans
+            .partition_point(|span| span.done.is_some_and(|done| done < moment));
+        &self.spans[first..]
     }
 
     /// The end of the rest that `moment` lies in; the moment itself while the session is busy, and

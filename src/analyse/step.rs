@@ -13,9 +13,13 @@ use super::{BatchFacts, Blocked, CommandFacts, Hold, StatementFacts, StepFacts};
 use crate::bounds::Bounds;
 use crate::clock::Mono;
 use crate::recording::format::{
-    Claim, Event, Origin, Outcome, Poll, Relation, StatementError, Trace,
+    Claim, Event, LockRow, Origin, Outcome, Poll, Relation, StatementError, Trace,
 };
 use crate::sql::Kind;
+
+/// How many of the statements that lengthened a hold are named. All would be a list of all statements
+/// for each lock of a long transaction: gigabytes for some thousand tables.
+const LENGTHENERS: usize = 10;
 
 /// A step that is under way.
 #[derive(Debug)]
@@ -192,10 +196,11 @@ impl OpenStep {
             neighbours,
             end,
         };
-        let lives: Vec<&Life> = lives
+        let lives: Vec<Life> = lives
             .iter()
             .filter(|life| life.last.received >= self.started)
             .collect();
+        let lives: Vec<&Life> = lives.iter().collect();
         let mut facts = StepFacts {
             step: self.step,
             started: self.started,
@@ -349,6 +354,10 @@ impl Scene<'_> {
             .filter(|life| life.row.claim == Claim::Granted && life.row.relation != 0)
             .collect();
         granted.sort_by_key(|life| (life.first.sent, life.row));
+        let mut asked = BTreeMap::new();
+        for life in lives.iter().filter(|l| l.row.claim == Claim::Waiting) {
+            asked.entry(life.row).or_insert(*life);
+        }
         let mut taken = vec![false; granted.len()];
         for index in 0..granted.len() {
             if std::mem::replace(&mut taken[index], true) {
@@ -360,6 +369,9 @@ impl Scene<'_> {
             // The few that follow under another number; most steps have none.
             for later in index + 1..granted.len() {
                 let next = granted[later];
+                if holds::is_over(life, tail, next) {
+                    break;
+                }
                 if taken[later] || next.row.relation != life.row.relation {
                     continue;
                 }
@@ -367,7 +379,7 @@ impl Scene<'_> {
                 if holds::same_group(life, next, led) {
                     taken[later] = true;
                     edges = edges.joined_by(self.edges(next));
-                } else if holds::continues(tail, next, self.is_vacuum(tail)) {
+                } else if holds::continues(tail, next, || self.is_vacuum(tail)) {
                     taken[later] = true;
                     tail = next;
                     edges = edges.joined_by(self.edges(tail));
@@ -380,8 +392,8 @@ impl Scene<'_> {
                 (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
                 // It began in an earlier step, where it was judged.
                 (Owner::Migration, _) if life.first.received < self.step.started => {}
-                (Owner::Migration, _) => facts.holds.push(self.hold(life, &edges, lives)),
-                (Owner::Foreign, _) => facts.foreign_holds.push(self.hold(life, &edges, lives)),
+                (Owner::Migration, _) => facts.holds.push(self.hold(life, &edges, &asked)),
+                (Owner::Foreign, _) => facts.foreign_holds.push(self.hold(life, &edges, &asked)),
             }
         }
         let order = |hold: &Hold| {
@@ -396,17 +408,12 @@ impl Scene<'_> {
         facts.foreign_holds.sort_by_key(order);
     }
 
-    fn hold(&self, life: &Life, edges: &Edges, lives: &[&Life]) -> Hold {
-        let asked = lives
-            .iter()
-            .find(|other| {
-                other.row.claim == Claim::Waiting
-                    && other.row.pid == life.row.pid
-                    && other.row.vxid == life.row.vxid
-                    && other.row.relation == life.row.relation
-                    && other.row.mode == life.row.mode
-            })
-            .map(|waiting| self.edges(waiting));
+    fn hold(&self, life: &Life, edges: &Edges, asked: &BTreeMap<LockRow, &Life>) -> Hold {
+        let waiting = LockRow {
+            claim: Claim::Waiting,
+            ..life.row
+        };
+        let asked = asked.get(&waiting).map(|waiting| self.edges(waiting));
         let relation = self.step.relations.get(&life.row.relation);
         let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
         Hold {
@@ -432,7 +439,11 @@ impl Scene<'_> {
         };
         let mut takers = Vec::new();
         let mut lengtheners = Vec::new();
-        for span in session.spans() {
+        let last = edges.granted_by.max(edges.released_from);
+        for span in session.spans_from(edges.granted_from) {
+            if span.sent > last {
+                break;
+            }
             let done = span.done.unwrap_or(self.end);
             if span.sent <= edges.granted_by && done >= edges.granted_from {
                 takers.push(span.index);
@@ -452,6 +463,7 @@ impl Scene<'_> {
             if plain.is_empty() { control } else { plain },
             named
                 .into_iter()
+                .take(LENGTHENERS)
                 .map(|index| self.step.text(index))
                 .collect(),
         )
@@ -461,8 +473,13 @@ impl Scene<'_> {
     fn queries_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
         let mut queries: Vec<&str> = Vec::new();
         let held = (edges.granted_from, edges.released_by.unwrap_or(self.end));
-        for (at, backend) in self.backends.sightings(pid) {
-            if *at >= held.0 && *at <= held.1 && !queries.contains(&backend.query.as_str()) {
+        let sightings = self.backends.sightings(pid);
+        let first = sightings.partition_point(|(at, _)| *at < held.0);
+        for (at, backend) in &sightings[first..] {
+            if *at > held.1 || queries.len() > LENGTHENERS {
+                break;
+            }
+            if !queries.contains(&backend.query.as_str()) {
                 queries.push(&backend.query);
             }
         }
@@ -478,11 +495,11 @@ impl Scene<'_> {
                 .iter()
                 .any(|(_, backend)| backend.query.to_ascii_lowercase().starts_with("vacuum"));
         };
-        session.spans().iter().any(|span| {
-            span.vacuum
-                && span.sent <= life.first.received
-                && span.done.is_none_or(|done| done >= life.first.sent)
-        })
+        session
+            .spans_from(life.first.sent)
+            .iter()
+            .take_while(|span| span.sent <= life.first.received)
+            .any(|span| span.vacuum)
     }
 
     fn blocked(&self, lives: &[&Life]) -> Vec<Blocked> {

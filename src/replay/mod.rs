@@ -1,5 +1,6 @@
 //! Runs the steps against a stage and tells what it did and when. Knows nothing of budgets.
 
+mod allowance;
 mod batch;
 mod command;
 mod place;

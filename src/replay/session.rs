@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::{Error as DriverError, SimpleQueryMessage};
 
+use super::allowance::Allowance;
 use super::{Scene, application, interrupted};
 use crate::Result;
 use crate::clock::Mono;
@@ -22,6 +23,7 @@ pub struct Driven<'a> {
     state: Transaction,
     seen: Seen,
     last_index: Option<usize>,
+    allowance: Allowance,
 }
 
 /// Whether a poll has shown what the session holds since it last ran something.
@@ -179,6 +181,7 @@ impl<'a> Driven<'a> {
             state: Transaction::Idle,
             seen: Seen::Yes,
             last_index: None,
+            allowance: Allowance::default(),
         })
     }
 
@@ -214,6 +217,7 @@ impl<'a> Driven<'a> {
         });
         let result = self.execute(order).await;
         let done = scene.clock.now();
+        self.allowance.earn(done.since(sent));
         self.finished(order, done, &result);
         self.seen = Seen::No;
         if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
@@ -261,15 +265,23 @@ impl<'a> Driven<'a> {
         }
     }
 
+    /// A poll of what the session holds now, waited for while the allowance lasts.
     async fn poll(&mut self) -> Result<(), Failure> {
-        if self.seen == Seen::No {
-            self.scene
-                .sampler
-                .sync()
-                .await
-                .map_err(Failure::Unwatched)?;
-            self.seen = Seen::Yes;
+        if self.seen == Seen::Yes {
+            return Ok(());
         }
+        if !self.allowance.lasts() {
+            self.scene.sampler.nudge();
+            return Ok(());
+        }
+        let from = self.scene.clock.now();
+        self.scene
+            .sampler
+            .sync()
+            .await
+            .map_err(Failure::Unwatched)?;
+        self.allowance.spend(self.scene.clock.now().since(from));
+        self.seen = Seen::Yes;
         Ok(())
     }
 

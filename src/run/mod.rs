@@ -17,7 +17,7 @@ use crate::report::{Report, build};
 use crate::stage::Watch;
 use crate::{Error, Result};
 
-pub use conductor::Sink;
+pub use conductor::{Conductor, Sink};
 
 /// Gaps between samples up to this length are not told one by one, nor gaps of half the tightest
 /// budget.

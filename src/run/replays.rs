@@ -152,6 +152,7 @@ async fn watchers(
     conductor: &Conductor,
 ) -> Result<Watchers> {
     let endpoint = stage.endpoint();
+    run.watch.phase("looking at the server");
     let observer = Session::open(endpoint, names::OBSERVER).await?;
     let server = Server::ask(&observer).await?;
     observer
@@ -168,6 +169,7 @@ async fn watchers(
             signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
         }
     }
+    run.watch.phase("starting the sampler");
     let sampler = Sampler::start(Setup {
         endpoint: endpoint.clone(),
         server_major: server.major,
@@ -207,6 +209,7 @@ async fn steps(
         literals: run.plan.literals,
         watch: run.watch,
     };
+    run.watch.phase("reading the catalogue");
     let mut before = Catalog::read(&observer.client)
         .await
         .map_err(|error| lost(&error))?;

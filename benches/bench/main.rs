@@ -1,0 +1,63 @@
+//! `make bench`: what lockproof costs, measured as ratios against the same work without it, paired and
+//! interleaved, so that a noisy machine makes both sides slow. Prints one table, asserts nothing; ends
+//! with another code than 0 only when a measurement itself could not be made.
+//!
+//! `BENCH=replay,sampler,memory,start,analysis` chooses; `ROWS`, `PAIRS`, `SECONDS` size them.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a program for developers: it prints, and ends where a measurement cannot be made"
+)]
+
+mod alloc;
+mod ground;
+mod memory;
+mod numbers;
+mod replay;
+mod sampler;
+mod start;
+mod synthetic;
+mod table;
+
+use table::Table;
+
+/// Whatever goes wrong ends the bench.
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+type Bench = fn(&mut Table) -> Outcome;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+fn main() -> Outcome {
+    if let Ok(case) = std::env::var(memory::CHILD) {
+        return memory::child(&case);
+    }
+    let wanted = std::env::var("BENCH").unwrap_or_default();
+    let mut table = Table::default();
+    let benches: [(&str, Bench); 5] = [
+        ("memory", memory::run),
+        ("analysis", memory::analysis),
+        ("start", start::run),
+        ("replay", replay::run),
+        ("sampler", sampler::run),
+    ];
+    if let Some(unknown) = wanted
+        .split(',')
+        .find(|word| !word.is_empty() && benches.iter().all(|(name, _)| name != word))
+    {
+        return Err(
+            format!("no bench `{unknown}`: replay, sampler, memory, start, analysis").into(),
+        );
+    }
+    for (name, bench) in benches {
+        if wanted.is_empty() || wanted.split(',').any(|word| word == name) {
+            eprintln!("bench: {name}");
+            bench(&mut table)?;
+        }
+    }
+    table.print();
+    Ok(())
+}
