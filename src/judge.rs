@@ -246,8 +246,11 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         }
         add(&mut findings, Finding { level, kind });
     }
-    if let Some(limit) = tightest(header, policy).filter(|limit| facts.blind > *limit) {
-        verdict = worse(Verdict::Unproven, verdict);
+    // Where something worse is known, what was not seen changes nothing.
+    if let Some(limit) =
+        tightest(header, policy).filter(|limit| facts.blind > *limit && verdict == Verdict::Within)
+    {
+        verdict = Verdict::Unproven;
         findings.push(Finding {
             level: Level::Fail,
             kind: FindingKind::Blind {
@@ -284,21 +287,45 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
 
 /// Adds a finding, or counts it with one of the same kind about the same statement and mode: a
 /// statement that locks a thousand partitions is one thing to say. Holds come longest first.
-fn add(findings: &mut Vec<Finding>, finding: Finding) {
+fn add(findings: &mut Vec<Finding>, mut finding: Finding) {
     use FindingKind::{HoldExceeded, HoldUnproven};
-    for present in findings.iter_mut().filter(|f| f.level == finding.level) {
-        match (&mut present.kind, &finding.kind) {
-            (HoldExceeded { hold, more, .. }, HoldExceeded { hold: other, .. })
-            | (HoldUnproven { hold, more, .. }, HoldUnproven { hold: other, .. })
-                if hold.mode == other.mode && hold.granted_by == other.granted_by =>
-            {
-                *more += 1;
-                return;
+    let kind = std::mem::discriminant(&finding.kind);
+    for present in findings.iter_mut().filter(|present| {
+        present.level == finding.level && std::mem::discriminant(&present.kind) == kind
+    }) {
+        let (
+            HoldExceeded { hold, more, .. } | HoldUnproven { hold, more, .. },
+            HoldExceeded {
+                hold: other,
+                more: others,
+                ..
             }
-            _ => {}
+            | HoldUnproven {
+                hold: other,
+                more: others,
+                ..
+            },
+        ) = (&mut present.kind, &mut finding.kind)
+        else {
+            continue;
+        };
+        if hold.mode != other.mode || hold.granted_by != other.granted_by {
+            continue;
         }
+        // A TOAST relation's name tells a reader nothing as long as there is another.
+        let (toast, named) = (is_toast(hold), !is_toast(other));
+        *more += 1;
+        *others = *more;
+        if toast && named {
+            present.kind = finding.kind;
+        }
+        return;
     }
     findings.push(finding);
+}
+
+fn is_toast(hold: &Hold) -> bool {
+    hold.relation.starts_with("pg_toast.")
 }
 
 /// The tightest limit that an unseen hold could break. Modes that only warn do not make a step

@@ -160,7 +160,7 @@ fn options_and_commands_exist() {
         for word in words.filter(|word| ours && word.starts_with("--") && word.len() > 2) {
             let option = word.split('=').next().unwrap_or_default();
             let option = option.trim_end_matches(['.', ':']);
-            if !options.contains(option) && option.trim_matches('-') != "" {
+            if !options.contains(option) && !option.trim_matches('-').is_empty() {
                 wrong.push(format!("line {}: `{option}`", number + 1));
             }
         }

@@ -138,7 +138,7 @@ pub fn analysis(table: &mut Table) -> Outcome {
         });
         failed?;
         let clock = Clock::start();
-        let mut reader = Reader::new(BufReader::new(lines.as_slice()))?;
+        let mut reader = Reader::new(BufReader::new(lines.as_slice()), "made up")?;
         let mut analyst = Analyst::new(reader.header().clone());
         for event in reader.by_ref() {
             analyst.push(event?);

@@ -8,6 +8,10 @@ use crate::judge::{Finding, FindingKind};
 use crate::plan::Level;
 use crate::recording::format::Trace;
 
+/// Advice where a single statement held long without reading or rewriting anything.
+const NOTHING_SEEN: &str = "it was not seen to read or rewrite anything, so what took the time was the \
+                            server: its disk, its processors, its commit; see whether it does on a \
+                            quieter machine, too";
 /// How much of a statement a sentence bears.
 const QUOTE: usize = 100;
 
@@ -154,7 +158,7 @@ fn others(more: usize) -> String {
 fn origin(hold: &Hold) -> String {
     let mut words = match hold.granted_by.as_slice() {
         [] => String::new(),
-        statements => format!("; taken by `{}`", quote_all(statements)),
+        statements => format!("; taken by {}", quote_all(statements)),
     };
     let later: Vec<String> = hold
         .lengthened_by
@@ -163,22 +167,24 @@ fn origin(hold: &Hold) -> String {
         .cloned()
         .collect();
     if !later.is_empty() {
-        words.push_str(&format!("; still held during `{}`", quote_all(&later)));
+        words.push_str(&format!("; still held during {}", quote_all(&later)));
     }
     words
 }
 
+/// `` `a`, `b` and 3 more ``.
 fn quote_all(statements: &[String]) -> String {
     const SHOWN: usize = 2;
-    let mut quoted: Vec<String> = statements
+    let quoted: Vec<String> = statements
         .iter()
         .take(SHOWN)
-        .map(|sql| short(sql, QUOTE))
+        .map(|sql| format!("`{}`", short(sql, QUOTE)))
         .collect();
-    if statements.len() > SHOWN {
-        quoted.push(format!("{} more", statements.len() - SHOWN));
-    }
-    quoted.join("`, `")
+    let more = match statements.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", quoted.join(", "))
 }
 
 fn is_transaction_end(sql: &str) -> bool {
@@ -213,5 +219,7 @@ fn advise(hold: &Hold, trace: Option<&Trace>) -> Option<String> {
         .lengthened_by
         .iter()
         .any(|statement| !is_transaction_end(statement));
-    advice::advise(hold.granted_by.first()?, rewritten, lengthened).map(str::to_owned)
+    let known = advice::advise(hold.granted_by.first()?, rewritten, lengthened);
+    let idle = trace.is_none() && !lengthened;
+    known.or(idle.then_some(NOTHING_SEEN)).map(str::to_owned)
 }
