@@ -242,3 +242,26 @@ fn who_waits_behind_the_migration_is_told() {
     );
     assert_eq!(list(&report["steps"][0], "foreign_holds"), &[] as &[Value]);
 }
+
+#[test]
+fn a_transaction_that_rests_before_its_commit_needs_no_dense_polls() {
+    if !has_server() {
+        return;
+    }
+    // One poll a second: what is proved here is proved by the polls before COMMIT.
+    let steps = "[[steps]]\nname = \"fill\"\nbatch_size = 100\nsql = \"\"\"\nUPDATE items SET note =                  left(pg_sleep(0.002)::text, 0) WHERE id IN (SELECT id FROM items WHERE note <> ''                  ORDER BY id LIMIT ${batch_size})\"\"\"\nmax_batches = 100\n                 [[steps]]\nname = \"slow\"\nsql = \"CREATE TABLE t AS SELECT 1 AS a FROM pg_sleep(0.3)\"\n";
+    let (ran, report) = ran(&Room::new(), steps, &["--interval", "1s"]);
+    ran.expect(0, &["verdict: within"]);
+    assert_eq!(report["steps"][0]["batches"]["count"], 20, "{report:#}");
+    assert_eq!(report["steps"][0]["batches"]["rows"], 2_000);
+    assert_eq!(
+        list(&report["steps"][0], "statements").len(),
+        1,
+        "{report:#}"
+    );
+    let batch = report["steps"][0]["batches"]["early_ms"].as_f64();
+    assert!(
+        batch > Some(100.0),
+        "a batch outlasts the budget: {report:#}"
+    );
+}

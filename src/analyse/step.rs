@@ -35,6 +35,8 @@ pub struct OpenStep {
     batches: Vec<(u64, Duration)>,
     command: Option<(CommandFacts, Bracket)>,
     watch: Watch,
+    /// Polls that were asked for or written now and then, in order of time.
+    polls: Vec<Poll>,
     waiters: Vec<Sighting>,
     relations: BTreeMap<u32, Relation>,
     traces: Vec<Trace>,
@@ -66,6 +68,7 @@ impl OpenStep {
             batches: Vec::new(),
             command: None,
             watch: Watch::new(watched, at),
+            polls: Vec::new(),
             waiters: Vec::new(),
             relations: BTreeMap::new(),
             traces: Vec::new(),
@@ -75,6 +78,7 @@ impl OpenStep {
     /// Polls went on.
     pub fn watched(&mut self, longest_gap: Duration, last: Poll) {
         self.poll(last);
+        self.polls.push(last);
         self.watch.samples(longest_gap, last.sent);
     }
 
@@ -134,9 +138,10 @@ impl OpenStep {
                 }
             }
             Event::Batch { rows, .. } => {
-                if let Some(run) = self.runs.last() {
-                    let elapsed = run.done.map(|done| done.since(run.sent));
-                    self.batches.push((rows, elapsed.unwrap_or_default()));
+                let done = self.runs.last().and_then(|run| run.done);
+                let sent = self.runs.iter().rev().find(|run| run.index == 0);
+                if let (Some(done), Some(run)) = (done, sent) {
+                    self.batches.push((rows, done.since(run.sent)));
                 }
             }
             Event::Retry { attempt, .. } => self.attempts = self.attempts.max(attempt),
@@ -223,12 +228,17 @@ impl OpenStep {
         facts
     }
 
-    /// When a lock of the migration could be held at all.
+    /// When a lock of the migration could be held without a poll to tell.
     fn windows(&self, end: Mono) -> Vec<Bracket> {
         let mut windows: Vec<Bracket> = self
             .sessions
             .values()
-            .flat_map(|session| session.brackets(end))
+            .flat_map(|session| {
+                session
+                    .brackets(end)
+                    .into_iter()
+                    .map(|bracket| self.unproved(session, bracket))
+            })
             .collect();
         if let Some((_, window)) = self.command {
             windows.push(Bracket {
@@ -237,6 +247,37 @@ impl OpenStep {
             });
         }
         windows
+    }
+
+    /// The part of a transaction that no poll during a rest of its session answers for.
+    ///
+    /// A transaction keeps its locks on relations to its end; only a rollback to a savepoint lets one
+    /// go earlier. So a lock that is not there in a rest was never taken before it, however far apart
+    /// the polls were meanwhile.
+    fn unproved(&self, session: &Session, bracket: Bracket) -> Bracket {
+        let mut opened = bracket.opened;
+        let spans = session.spans_from(bracket.opened);
+        for (span, next) in spans.iter().zip(&spans[1.min(spans.len())..]) {
+            let Some(done) = span.done.filter(|_| next.sent <= bracket.closed) else {
+                break;
+            };
+            if !self
+                .texts
+                .get(&span.index)
+                .is_some_and(|sql| keeps_locks(sql))
+            {
+                break;
+            }
+            let first = self.polls.partition_point(|poll| poll.sent < done);
+            if self
+                .polls
+                .get(first)
+                .is_some_and(|poll| poll.received <= next.sent)
+            {
+                opened = next.sent;
+            }
+        }
+        Bracket { opened, ..bracket }
     }
 
     fn last_moment(&self) -> Mono {
@@ -249,20 +290,16 @@ impl OpenStep {
 
     fn statements(&self) -> Vec<StatementFacts> {
         let mut facts: Vec<StatementFacts> = Vec::new();
-        let mut last_index = None;
-        for run in &self.runs {
+        // A batch's statement is sent many times: its time and rows add up. The transaction around
+        // it is no statement of the user's.
+        let repeated = !self.batches.is_empty();
+        for run in self.runs.iter().filter(|run| !repeated || run.index == 0) {
             let elapsed = run.done.map(|done| done.since(run.sent));
-            // A batch is one statement, sent many times: its time and rows add up.
-            if let Some(same) = facts
-                .last_mut()
-                .filter(|_| last_index == Some(run.index) && !self.batches.is_empty())
-            {
+            if let Some(same) = facts.last_mut().filter(|_| repeated) {
                 same.elapsed = same.elapsed.zip(elapsed).map(|(a, b)| a + b);
-                same.rows += run.rows;
                 same.error = run.error.clone();
                 continue;
             }
-            last_index = Some(run.index);
             facts.push(StatementFacts {
                 sql: self.text(run.index),
                 started: run.sent.since(self.started),
@@ -271,7 +308,7 @@ impl OpenStep {
                 error: run.error.clone(),
             });
         }
-        if let (false, [only]) = (self.batches.is_empty(), facts.as_mut_slice()) {
+        if let (true, [only]) = (repeated, facts.as_mut_slice()) {
             only.rows = self.batches.iter().map(|(rows, _)| rows).sum();
         }
         facts
@@ -306,6 +343,33 @@ fn takes_locks(sql: &str) -> bool {
     !matches!(
         Kind::of(sql).transaction_control(),
         Some(Begin | Savepoint | Release | RollbackTo)
+    )
+}
+
+/// True for a statement that is not known to hide subtransactions: a block of code may roll one back,
+/// and its locks with it. A function that a trigger or an expression calls may as well, but takes no
+/// lock on a relation that others use.
+fn keeps_locks(sql: &str) -> bool {
+    use crate::sql::Verb;
+    matches!(
+        Kind::of(sql).verb(),
+        Verb::Begin
+            | Verb::Savepoint
+            | Verb::Set { .. }
+            | Verb::Insert
+            | Verb::Update
+            | Verb::Delete
+            | Verb::Merge
+            | Verb::With
+            | Verb::Copy
+            | Verb::Create(_)
+            | Verb::Alter(_)
+            | Verb::Drop(_)
+            | Verb::Truncate
+            | Verb::Comment
+            | Verb::Lock
+            | Verb::Refresh
+            | Verb::Reindex
     )
 }
 

@@ -9,7 +9,7 @@ use super::document::undefined_help;
 use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
-use crate::sql::{Statement, TransactionControl, line_column, split};
+use crate::sql::{Statement, TransactionControl, Verb, line_column, split};
 use crate::{Error, Result};
 
 /// Where a text came from.
@@ -268,7 +268,8 @@ fn default_wrap(statements: &[Statement]) -> Wrap {
     } else if controls(|control| matches!(control, Savepoint | RollbackTo | Release)) {
         // Savepoints need a transaction around them.
         Wrap::Transaction
-    } else if statements.len() == 1 {
+    } else if matches!(statements, [only] if matches!(only.kind.verb(), Verb::Do | Verb::Call)) {
+        // It may commit by itself, which a transaction around it would forbid.
         Wrap::Autocommit
     } else {
         Wrap::Transaction
@@ -356,7 +357,9 @@ mod tests {
 
     #[test]
     fn the_default_is_what_the_text_asks_for() {
-        assert_eq!(wrap("ALTER TABLE t ADD a int"), Wrap::Autocommit);
+        assert_eq!(wrap("ALTER TABLE t ADD a int"), Wrap::Transaction);
+        assert_eq!(wrap("CALL fill()"), Wrap::Autocommit);
+        assert_eq!(wrap("VACUUM t"), Wrap::Autocommit);
         assert_eq!(
             wrap("ALTER TABLE t ADD a int; ALTER TABLE t ADD b int;"),
             Wrap::Transaction

@@ -258,7 +258,7 @@ pub enum Event {
         pid: i32,
         /// When, read before the first byte left.
         at: Mono,
-        /// Its text; None when it is that of the last statement with this index.
+        /// Its text; None when it was told already: that of a statement with this index.
         sql: Option<String>,
         /// True for VACUUM, whose session-level lock outlives its transactions.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]

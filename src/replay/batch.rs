@@ -6,6 +6,10 @@ use super::{Connection, Course, Scene, interrupted};
 use crate::Result;
 use crate::plan::{BatchWork, Step};
 use crate::recording::format::{Event, Outcome};
+use crate::sql::{Kind, TransactionControl, Verb};
+
+const COMMIT: TransactionControl = TransactionControl::Commit { chain: false };
+const ROLLBACK: TransactionControl = TransactionControl::Rollback { chain: false };
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, step: &Step, work: &BatchWork) -> Result<Course> {
@@ -86,23 +90,39 @@ async fn attempt(
 ) -> Result<Reply, Failure> {
     let mut tries = Tries::new(step.retry);
     loop {
-        let order = Order {
-            index: 0,
-            text,
-            control: None,
-            after: After::GoOn,
-            vacuum: false,
-            copy_data: None,
-        };
-        match driven.send(order).await {
+        let failure = match one(driven, text).await {
             Ok(reply) => return Ok(reply),
-            Err(failure) => {
-                let again = tries.again(scene, failure).await;
-                *attempts = (*attempts).max(tries.attempts());
-                again?;
-            }
-        }
+            Err(failure) => failure,
+        };
+        let again = tries.again(scene, failure).await;
+        *attempts = (*attempts).max(tries.attempts());
+        again?;
+        driven.send(Order::ours(3, "ROLLBACK", ROLLBACK)).await?;
     }
+}
+
+/// One batch in a transaction with a poll before its COMMIT. In autocommit, as a statement alone
+/// would be, nothing but dense polls could prove that a batch of 200 ms took no lock.
+async fn one(driven: &mut Driven<'_>, text: &str) -> Result<Reply, Failure> {
+    let order = Order {
+        index: 0,
+        text,
+        control: None,
+        after: After::GoOn,
+        vacuum: false,
+        copy_data: None,
+    };
+    let kind = Kind::of(text);
+    // Code that commits by itself cannot run inside a transaction.
+    if kind.cannot_run_in_transaction() || matches!(kind.verb(), Verb::Do | Verb::Call) {
+        return driven.send(order).await;
+    }
+    driven
+        .send(Order::ours(1, "BEGIN", TransactionControl::Begin))
+        .await?;
+    let reply = driven.send(order).await?;
+    driven.send(Order::ours(2, "COMMIT", COMMIT)).await?;
+    Ok(reply)
 }
 
 /// What a batch says of itself.

@@ -1,5 +1,6 @@
 //! One session that lockproof drives: sends a statement, reads the clock on both sides, tells.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{SinkExt, TryStreamExt};
@@ -22,7 +23,8 @@ pub struct Driven<'a> {
     deadline: Option<tokio::time::Instant>,
     state: Transaction,
     seen: Seen,
-    last_index: Option<usize>,
+    /// Statements whose text has been told.
+    told: BTreeSet<usize>,
     allowance: Allowance,
 }
 
@@ -180,7 +182,7 @@ impl<'a> Driven<'a> {
                 .map(|timeout| tokio::time::Instant::now() + timeout),
             state: Transaction::Idle,
             seen: Seen::Yes,
-            last_index: None,
+            told: BTreeSet::new(),
             allowance: Allowance::default(),
         })
     }
@@ -203,8 +205,10 @@ impl<'a> Driven<'a> {
         if self.state == Transaction::Open && order.after == After::Poll {
             self.poll().await?;
         }
-        let told = (self.last_index != Some(order.index)).then(|| scene.shown(order.text));
-        self.last_index = Some(order.index);
+        let told = self
+            .told
+            .insert(order.index)
+            .then(|| scene.shown(order.text));
         // The text was made ready before: all that lies between the clock and the wire is a push
         // into a channel, so that a run that is cut still tells what was under way.
         let sent = scene.clock.now();

@@ -127,7 +127,7 @@ fn a_scenario_becomes_a_plan() {
     let Work::Sql(sql) = &first.work else {
         panic!("{:?}", first.work)
     };
-    assert_eq!(sql.wrap, Wrap::Autocommit);
+    assert_eq!(sql.wrap, Wrap::Transaction);
     assert_eq!(sql.file, Some(site.path("s/01.sql")));
     assert_eq!(sql.statements[0].text, "ALTER TABLE listings ADD note text");
     let Work::Batch(batch) = &second.work else {
