@@ -64,17 +64,27 @@ pub fn edges(life: &Life, session: Option<&Session>, step: (Mono, Mono)) -> Edge
         };
     };
     let bracket = bracket_of(life, session, step.1);
+    let seen = earliest(life.last);
     let released_by = unseen_to
         .map(|moment| session.down(moment))
         .into_iter()
         .chain(bracket.map(|b| b.closed))
         .min();
+    // Seen after the session had let go of it, by what was told: the polls know better.
+    let released_by = match released_by {
+        Some(moment) if moment < seen => unseen_to,
+        moment => moment,
+    };
+    let released_from = match (session.up(seen), unseen_to) {
+        (moment, Some(gone)) if moment > gone => seen,
+        (moment, _) => moment,
+    };
     Edges {
         granted_from: session
             .up(unseen_from)
             .max(bracket.map_or(step.0, |b| b.opened)),
         granted_by: session.down(latest(life.first)),
-        released_from: session.up(earliest(life.last)),
+        released_from,
         released_by,
     }
 }
@@ -218,6 +228,22 @@ mod tests {
         session.done(Mono(199), false);
         let edges = edges(&life(100, 110, 190, 200), Some(&session), STEP);
         assert_eq!(nanos(edges.hold()), (195 - 108, Some(199 - 105)));
+    }
+
+    #[test]
+    fn a_lock_seen_in_a_rest_and_gone_in_it_was_not_held_to_its_end() {
+        // The server told of the error at 120 and let go of the lock after the poll of 130.
+        let mut session = Session::default();
+        session.sent(0, Mono(105), false);
+        session.done(Mono(120), false);
+        session.sent(1, Mono(900), false);
+        session.done(Mono(910), false);
+        let hold = |last, gone| {
+            let life = life(100, 110, last, gone);
+            nanos(edges(&life, Some(&session), STEP).hold())
+        };
+        assert_eq!(hold(130, 140), (130 - 112, Some(142 - 105)));
+        assert_eq!(hold(110, 140), (0, Some(120 - 105)));
     }
 
     #[test]

@@ -237,7 +237,7 @@ impl<'a> Driven<'a> {
 
     fn finished(&mut self, order: Order<'_>, done: Mono, result: &Result<Reply, Failure>) {
         self.state = match (result, order.control) {
-            // The server lets go of a failed transaction's locks at once.
+            // The server has let go of a failed transaction's locks: `execute` waits for that.
             (Err(_), _) => Transaction::Idle,
             (Ok(_), Some(TransactionControl::Begin)) => Transaction::Open,
             (
@@ -291,10 +291,16 @@ impl<'a> Driven<'a> {
 
     async fn execute(&self, order: Order<'_>) -> Result<Reply, Failure> {
         let work = async {
-            match order.copy_data {
+            let result = match order.copy_data {
                 Some(data) => self.copy(order.text, data).await,
                 None => self.query(order.text).await,
+            };
+            // The server tells of an error before it lets go of the transaction's locks; what comes
+            // after it is answered only when they are gone.
+            if matches!(&result, Err(error) if error.as_db_error().is_some()) {
+                let _ = self.session.client.batch_execute("").await;
             }
+            result
         };
         tokio::pin!(work);
         let deadline = async {
