@@ -10,8 +10,10 @@ use lockproof::judge::{Verdict, judge};
 use lockproof::pg::LockMode;
 use lockproof::plan::{Literals, Policy, ScenarioId, StepKind, Wrap};
 use lockproof::recording::format::{
-    Claim, Event, Header, LockRow, Origin, Outcome, Poll, Relation, StepHeader, VERSION,
+    Backend, Claim, Event, Header, LockRow, Origin, Outcome, Poll, Relation, SnapshotFacts,
+    StepHeader, VERSION,
 };
+use lockproof::stage::StageKind;
 use proptest::prelude::*;
 
 const TABLE: u32 = 16_384;
@@ -220,6 +222,149 @@ fn analyse(events: Vec<Event>) -> (StepFacts, Verdict) {
     let timeline = analyst.finish();
     let verdict = judge(&timeline, &Policy::default()).verdict;
     (timeline.replays[0].steps[0].clone(), verdict)
+}
+
+/// A program's step of 200 ms in which a session held the table as `holds` says: transaction number,
+/// from, to, what it ran.
+fn program(
+    stage: StageKind,
+    backend_type: &str,
+    application: &str,
+    holds: &[(u32, u64, u64, &str)],
+) -> (StepFacts, Verdict) {
+    let poll = |at: u64| Poll {
+        sent: Mono(at * MS),
+        received: Mono(at * MS + 1),
+    };
+    let snapshot = SnapshotFacts {
+        name: "empty".to_owned(),
+        digest: None,
+        taken_at: None,
+        tables: Vec::new(),
+    };
+    let mut events = vec![
+        Event::Stage {
+            kind: stage,
+            image: None,
+            server_version: "15".to_owned(),
+            settings: std::collections::BTreeMap::new(),
+            snapshot,
+            notes: Vec::new(),
+        },
+        Event::ReplayStarted {
+            replay: 1,
+            at: Mono(0),
+        },
+        Event::Samples {
+            count: 1,
+            longest_gap: Duration::ZERO,
+            last: poll(0),
+        },
+        Event::StepStarted {
+            step: 0,
+            at: Mono(1),
+        },
+        Event::CommandStarted {
+            argv: vec!["flyway".to_owned()],
+            at: Mono(1),
+        },
+    ];
+    let mut held = Vec::new();
+    for now in 1..=200 {
+        let rows: Vec<LockRow> = holds
+            .iter()
+            .filter(|(_, from, to, _)| (*from..*to).contains(&now))
+            .map(|(number, ..)| LockRow {
+                pid: PID,
+                vxid: (3, *number),
+                relation: TABLE,
+                mode: LockMode::AccessExclusiveLock,
+                claim: Claim::Granted,
+            })
+            .collect();
+        let not_in = |rows: &[LockRow], others: &[LockRow]| -> Vec<LockRow> {
+            let mut rows = rows.to_vec();
+            rows.retain(|row| !others.contains(row));
+            rows
+        };
+        if rows != held {
+            events.push(Event::Locks {
+                before: Some(poll(now - 1)),
+                poll: poll(now),
+                taken: not_in(&rows, &held),
+                gone: not_in(&held, &rows),
+            });
+            held = rows;
+        }
+        if let Some((.., query)) = holds.iter().find(|(_, from, ..)| *from == now) {
+            events.push(Event::Backend {
+                at: Mono(now * MS + 2),
+                backend: Backend {
+                    pid: PID,
+                    backend_type: backend_type.to_owned(),
+                    application: application.to_owned(),
+                    leader: None,
+                    query: (*query).to_owned(),
+                },
+            });
+        }
+    }
+    events.extend([
+        Event::Samples {
+            count: 200,
+            longest_gap: Duration::from_millis(1),
+            last: poll(200),
+        },
+        Event::CommandExited {
+            at: Mono(200 * MS),
+            status: Some(0),
+            output: Vec::new(),
+        },
+        Event::StepFinished {
+            step: 0,
+            at: Mono(200 * MS),
+            attempts: 1,
+            outcome: Outcome::Done,
+        },
+        Event::Relations {
+            step: 0,
+            relations: vec![Relation {
+                oid: TABLE,
+                name: "t".to_owned(),
+                kind: 'r',
+                parent: None,
+                origin: Origin::Existing,
+            }],
+        },
+    ]);
+    analyse(events)
+}
+
+/// A program may not take over PGAPPNAME: on a server with strangers its holds prove nothing, but
+/// they are not nobody's.
+#[test]
+fn a_session_of_unknown_name_beside_a_program_is_no_proof() {
+    let held = |stage, kind, application| {
+        program(stage, kind, application, &[(1, 20, 180, "LOCK TABLE t")]).1
+    };
+    use StageKind::{External, Local};
+    let jdbc = "PostgreSQL JDBC Driver";
+    assert_eq!(held(External, "client backend", jdbc), Verdict::Unproven);
+    assert_eq!(held(External, "", ""), Verdict::Unproven);
+    assert_eq!(held(Local, "client backend", jdbc), Verdict::Exceeded);
+    assert_eq!(held(External, "autovacuum worker", ""), Verdict::Within);
+}
+
+/// Transactions that follow each other are not one because the session once ran VACUUM.
+#[test]
+fn a_vacuum_before_them_does_not_join_transactions() {
+    let holds = [
+        (1, 20, 50, "VACUUM FULL t;"),
+        (2, 50, 90, "ALTER TABLE t ADD a int;"),
+        (3, 90, 130, "ALTER TABLE t ADD b int;"),
+    ];
+    let (facts, verdict) = program(StageKind::Local, "client backend", "psql", &holds);
+    assert_eq!((facts.holds.len(), verdict), (3, Verdict::Within));
 }
 
 proptest! {

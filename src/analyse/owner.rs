@@ -13,6 +13,8 @@ pub enum Owner {
     Migration,
     /// One of lockproof's own watchers'.
     Watcher,
+    /// A client's that nothing tells apart from the migration's.
+    Unclear,
     /// Somebody else's: autovacuum, another application.
     Foreign,
 }
@@ -83,6 +85,9 @@ impl Backends {
             Owner::Watcher
         } else if backend.backend_type == "client backend" && neighbours == Neighbours::Nobody {
             Owner::Migration
+        } else if matches!(backend.backend_type.as_str(), "client backend" | "") {
+            // Not every driver takes over PGAPPNAME, and other roles' sessions are shown blank.
+            Owner::Unclear
         } else {
             Owner::Foreign
         }

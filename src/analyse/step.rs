@@ -15,7 +15,7 @@ use crate::clock::Mono;
 use crate::recording::format::{
     Claim, Event, LockRow, Origin, Outcome, Poll, Relation, StatementError, Trace,
 };
-use crate::sql::Kind;
+use crate::sql::{Kind, Verb};
 
 /// How many of the statements that lengthened a hold are named. All would be a list of all statements
 /// for each lock of a long transaction: gigabytes for some thousand tables.
@@ -240,6 +240,18 @@ impl OpenStep {
                     .map(|bracket| self.unproved(session, bracket))
             })
             .collect();
+        // What is prepared stays locked after the transaction of the session that prepared it. Its
+        // name may be hidden, so that PREPARE TRANSACTION looks like PREPARE.
+        let prepares = |text: &String| {
+            let verb = Kind::of(text).verb();
+            matches!(verb, Verb::PrepareTransaction | Verb::Prepare)
+        };
+        if self.texts.values().any(prepares) {
+            windows.push(Bracket {
+                opened: self.started,
+                closed: end,
+            });
+        }
         if let Some((_, window)) = self.command {
             windows.push(Bracket {
                 closed: window.closed.min(end),
@@ -386,14 +398,19 @@ impl Scene<'_> {
         if self.step.sessions.contains_key(&pid) {
             return Owner::Migration;
         }
+        if let Some(leader) = self.backends.leader(pid) {
+            return self.owner(leader);
+        }
         match self.backends.owner(pid, self.neighbours) {
             // A stranger's application in a step of plain SQL is nobody of ours.
+            Owner::Unclear if self.step.command.is_none() => Owner::Foreign,
+            // It has our name but is none of our sessions: another run's, or ours behind a pooler.
             Owner::Migration
                 if self.neighbours == Neighbours::Strangers
                     && self.step.command.is_none()
                     && pid != 0 =>
             {
-                Owner::Foreign
+                Owner::Unclear
             }
             owner => owner,
         }
@@ -443,7 +460,9 @@ impl Scene<'_> {
                 if holds::same_group(life, next, led) {
                     taken[later] = true;
                     edges = edges.joined_by(self.edges(next));
-                } else if holds::continues(tail, next, || self.is_vacuum(tail)) {
+                } else if holds::continues(tail, next, || {
+                    self.is_vacuum(tail) && self.is_vacuum(next)
+                }) {
                     taken[later] = true;
                     tail = next;
                     edges = edges.joined_by(self.edges(tail));
@@ -453,6 +472,14 @@ impl Scene<'_> {
             let relation = self.step.relations.get(&life.row.relation);
             match (owner, relation.map(|relation| relation.origin)) {
                 (Owner::Watcher, _) => {}
+                (Owner::Unclear, Some(Origin::New)) => {}
+                (Owner::Unclear, _) if life.first.received < self.step.started => {}
+                // The program's or a stranger's: the program held it so long, or not at all.
+                (Owner::Unclear, _) => {
+                    let mut hold = self.hold(life, &edges, &asked);
+                    hold.hold = Bounds::new(Duration::ZERO, hold.hold.at_most());
+                    facts.holds.push(hold);
+                }
                 (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
                 // It began in an earlier step, where it was judged.
                 (Owner::Migration, _) if life.first.received < self.step.started => {}
@@ -553,11 +580,14 @@ impl Scene<'_> {
 
     fn is_vacuum(&self, life: &Life) -> bool {
         let Some(session) = self.session(life.row.pid) else {
+            // What it was last seen to run by the end of the hold, not what it ran ever.
             return self
                 .backends
                 .sightings(life.row.pid)
                 .iter()
-                .any(|(_, backend)| backend.query.to_ascii_lowercase().starts_with("vacuum"));
+                .rev()
+                .find(|(at, _)| *at <= life.absent_after.unwrap_or(life.last).received)
+                .is_some_and(|(_, backend)| Kind::of(&backend.query).is_vacuum());
         };
         session
             .spans_from(life.first.sent)
