@@ -11,6 +11,8 @@ use crate::recording::format::{Origin, Relation, Trace};
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     relations: BTreeMap<u32, Entry>,
+    /// True when relations may have come since that are not in it.
+    outdated: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +49,19 @@ impl Catalog {
                 (row.get("oid"), entry)
             })
             .collect();
-        Ok(Self { relations })
+        Ok(Self {
+            relations,
+            outdated: false,
+        })
+    }
+
+    /// The same, where a later one could not be read: what is not in it may be there all the same.
+    #[must_use]
+    pub fn outdated(&self) -> Self {
+        Self {
+            relations: self.relations.clone(),
+            outdated: true,
+        }
     }
 
     /// Names for `oids`: those of before the step where the relation was there already.
@@ -62,7 +76,7 @@ impl Catalog {
                     name: entry.map_or_else(|| format!("oid {oid}"), |entry| entry.name.clone()),
                     kind: entry.map_or('?', |entry| entry.kind),
                     parent: entry.and_then(|entry| entry.parent.clone()),
-                    origin: if before.is_some() {
+                    origin: if before.is_some() || self.outdated {
                         Origin::Existing
                     } else {
                         Origin::New

@@ -240,7 +240,7 @@ async fn steps(
         // A step that left the catalogue locked is reported without names rather than not at all.
         let after = Catalog::read(&observer.client)
             .await
-            .unwrap_or_else(|_| before.clone());
+            .unwrap_or_else(|_| before.outdated());
         conductor.tell(Event::Relations {
             step: index,
             relations: before.resolve(&after, &seen),
