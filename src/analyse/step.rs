@@ -359,8 +359,8 @@ fn takes_locks(sql: &str) -> bool {
 }
 
 /// True for a statement that is not known to hide subtransactions: a block of code may roll one back,
-/// and its locks with it. A function that a trigger or an expression calls may as well, but takes no
-/// lock on a relation that others use.
+/// and its locks with it. A function that a trigger or an expression calls may as well; that is one of
+/// the report's limits.
 fn keeps_locks(sql: &str) -> bool {
     use crate::sql::Verb;
     matches!(

@@ -444,8 +444,11 @@ impl Loop {
             self.setup.literals,
         );
         for event in news {
-            // News that finds no room is lost; the lock rows say the same with less comfort.
-            let _ = self.setup.events.try_send(event);
+            // What finds no room is told again the next time, as if nothing had been.
+            if self.setup.events.try_send(event).is_err() {
+                self.people = People::default();
+                break;
+            }
         }
         Ok(())
     }

@@ -66,10 +66,6 @@ pub async fn replay(
                 return Err(error);
             }
         };
-        conductor.tell(Event::ReplayStarted {
-            replay: number,
-            at: clock.now(),
-        });
         let outcome = steps(&run, &stage, &watchers, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
@@ -170,6 +166,11 @@ async fn watchers(
         }
     }
     run.watch.phase("starting the sampler");
+    // Before the first poll, since what that shows is told once.
+    conductor.tell(Event::ReplayStarted {
+        replay: number,
+        at: run.clock.now(),
+    });
     let sampler = Sampler::start(Setup {
         endpoint: endpoint.clone(),
         server_major: server.major,
