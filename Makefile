@@ -26,7 +26,7 @@ test: ## Install what the tests need, check, then run every test
 	fi
 	$(MAKE) --no-print-directory check
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		echo '$(CARGO) nextest run'; $(CARGO) nextest run; \
+		echo '$(CARGO) nextest run'; $(CARGO) nextest run && $(CARGO) test --doc; \
 	else \
 		echo '$(CARGO) test'; $(CARGO) test; \
 	fi
