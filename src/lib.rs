@@ -46,7 +46,7 @@
 //! use lockproof::{analyse::Analyst, judge, recording::read::Reader, report};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut recording = Reader::new(BufReader::new(File::open("run.jsonl")?))?;
+//! let mut recording = Reader::new(BufReader::new(File::open("run.jsonl")?), "run.jsonl")?;
 //! let policy = recording.header().policy.clone();
 //! let mut analyst = Analyst::new(recording.header().clone());
 //! for event in recording.by_ref() {
