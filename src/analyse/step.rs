@@ -286,7 +286,12 @@ impl OpenStep {
                 .get(first)
                 .is_some_and(|poll| poll.received <= next.sent)
             {
-                opened = next.sent;
+                // COMMIT itself takes no lock on a relation, however long its flush lasts.
+                let ends = self
+                    .texts
+                    .get(&next.index)
+                    .is_some_and(|sql| is_commit(sql));
+                opened = if ends { bracket.closed } else { next.sent };
             }
         }
         Bracket { opened, ..bracket }
@@ -356,6 +361,11 @@ fn takes_locks(sql: &str) -> bool {
         Kind::of(sql).transaction_control(),
         Some(Begin | Savepoint | Release | RollbackTo)
     )
+}
+
+fn is_commit(sql: &str) -> bool {
+    use crate::sql::TransactionControl::Commit;
+    Kind::of(sql).transaction_control() == Some(Commit { chain: false })
 }
 
 /// True for a statement that is not known to hide subtransactions: a block of code may roll one back,

@@ -23,6 +23,8 @@ pub struct Driven<'a> {
     deadline: Option<tokio::time::Instant>,
     state: Transaction,
     seen: Seen,
+    /// When the open transaction began; None: there is none.
+    opened: Option<Mono>,
     /// Statements whose text has been told.
     told: BTreeSet<usize>,
     allowance: Allowance,
@@ -36,6 +38,18 @@ enum Seen {
     /// Not yet.
     No,
 }
+
+/// Whether a poll is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// If the allowance lasts.
+    Wanted,
+    /// In any case.
+    Must,
+}
+
+/// A transaction this long is worth a poll before its end: what it costs is little beside it.
+const LONG: Duration = Duration::from_millis(10);
 
 /// Whether a transaction is open, by what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +196,7 @@ impl<'a> Driven<'a> {
                 .map(|timeout| tokio::time::Instant::now() + timeout),
             state: Transaction::Idle,
             seen: Seen::Yes,
+            opened: None,
             told: BTreeSet::new(),
             allowance: Allowance::default(),
         })
@@ -203,7 +218,7 @@ impl<'a> Driven<'a> {
         // What is held now is known exactly: a lock that the statement takes is then surely its own,
         // and one that it releases was surely held until here.
         if self.state == Transaction::Open && order.after == After::Poll {
-            self.poll().await?;
+            self.poll(self.need_before(order)).await?;
         }
         let told = self
             .told
@@ -225,7 +240,7 @@ impl<'a> Driven<'a> {
         self.finished(order, done, &result);
         self.seen = Seen::No;
         if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
-            self.poll().await?;
+            self.poll(Need::Wanted).await?;
         }
         result
     }
@@ -257,6 +272,10 @@ impl<'a> Driven<'a> {
             Ok(reply) => (reply.rows, None),
             Err(failure) => (0, Some(statement_error(failure))),
         };
+        self.opened = match self.state {
+            Transaction::Open => self.opened.or(Some(done)),
+            Transaction::Idle => None,
+        };
         let lost = result.as_ref().is_err_and(Failure::is_broken);
         if !lost {
             self.scene.tell(Event::StatementDone {
@@ -269,12 +288,24 @@ impl<'a> Driven<'a> {
         }
     }
 
-    /// A poll of what the session holds now, waited for while the allowance lasts.
-    async fn poll(&mut self) -> Result<(), Failure> {
+    /// The poll before the end of a long transaction answers for all of it, so it is waited for
+    /// whatever the allowance says.
+    fn need_before(&self, order: Order<'_>) -> Need {
+        let long = self
+            .opened
+            .is_some_and(|opened| self.scene.clock.now().since(opened) >= LONG);
+        match order.control {
+            Some(TransactionControl::Commit { .. }) if long => Need::Must,
+            _ => Need::Wanted,
+        }
+    }
+
+    /// A poll of what the session holds now, waited for while the allowance lasts or if it must be.
+    async fn poll(&mut self, need: Need) -> Result<(), Failure> {
         if self.seen == Seen::Yes {
             return Ok(());
         }
-        if !self.allowance.lasts() {
+        if need == Need::Wanted && !self.allowance.lasts() {
             self.scene.sampler.nudge();
             return Ok(());
         }

@@ -23,8 +23,9 @@ const LIMITS: &[&str] = &[
     "the machine: a colder cache or a slower disk than here makes scans and rewrites longer",
     "traffic: long transactions of production make the migration wait, and everybody behind it",
     "poolers and plan caches: reconnects and replanning after the change are not exercised",
-    "caught exceptions: a function that locks a relation and rolls that back may do so between two \
-     samples; such a lock can come and go unseen, or be counted as held throughout",
+    "functions: one that locks a relation and rolls that back, or a deferred trigger that locks one \
+     in COMMIT, may do so between two samples; such a lock can come and go unseen, or be counted as \
+     held throughout",
 ];
 
 /// Builds the report.
