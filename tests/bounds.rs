@@ -73,7 +73,22 @@ fn polls() -> impl Strategy<Value = Vec<(u64, u64, f64)>> {
 
 /// The events of a step that a real run would have written.
 fn events(history: &[Truth], polls: &[(u64, u64, f64)], driven: bool) -> Vec<Event> {
-    let end = history.last().map_or(0, |t| t.released) + 30 * MS;
+    events_until(end(history, polls), history, polls, driven)
+}
+
+/// When the step ends: after the last transaction and the last poll.
+fn end(history: &[Truth], polls: &[(u64, u64, f64)]) -> Mono {
+    let polled: u64 = polls.iter().map(|(rest, length, _)| rest + length).sum();
+    Mono(polled.max(history.last().map_or(0, |truth| truth.released) + 30 * MS))
+}
+
+/// The same with the step's end given.
+fn events_until(
+    at: Mono,
+    history: &[Truth],
+    polls: &[(u64, u64, f64)],
+    driven: bool,
+) -> Vec<Event> {
     let mut events = vec![
         Event::ReplayStarted {
             replay: 1,
@@ -160,7 +175,6 @@ fn events(history: &[Truth], polls: &[(u64, u64, f64)], driven: bool) -> Vec<Eve
         });
         before = Some(poll);
     }
-    let at = Mono(end.max(now));
     if !driven {
         events.push(Event::CommandExited {
             at,
@@ -412,7 +426,7 @@ proptest! {
             }
         }
         let (many, _) = analyse(events(&truth, &polls, driven));
-        let (few, _) = analyse(events(&truth, &fewer, driven));
+        let (few, _) = analyse(events_until(end(&truth, &polls), &truth, &fewer, driven));
         prop_assert!(few.blind >= many.blind);
         if let (Some(narrow), Some(wide)) = (many.holds.first(), few.holds.first()) {
             prop_assert!(wide.hold.at_least() <= narrow.hold.at_least());

@@ -142,6 +142,7 @@ fn longest(step: &Step) -> (String, String) {
             short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
         ),
         None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
+        None if step.unseen_ms_max == 0.0 => ("none".to_owned(), "–".to_owned()),
         None => (
             format!("< {}", millis(step.unseen_ms_max.max(0.01))),
             "none seen".to_owned(),
