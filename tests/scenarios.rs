@@ -116,7 +116,7 @@ impl Place {
                         "--user",
                         "postgres",
                         "--workdir",
-                        "/work",
+                        "/stage",
                     ])
                     .args([
                         "--shm-size",
@@ -127,11 +127,11 @@ impl Place {
                     .args(["--volume", &mount(BINARY, "/usr/local/bin/lockproof")])
                     .args([
                         "--volume",
-                        &mount(&format!("{ROOT}/scenarios"), "/work/scenarios"),
+                        &mount(&format!("{ROOT}/scenarios"), "/stage/scenarios"),
                     ])
                     .args([
                         "--volume",
-                        &mount(&format!("{ROOT}/snapshots"), "/work/snapshots"),
+                        &mount(&format!("{ROOT}/snapshots"), "/stage/snapshots"),
                     ])
                     .args([
                         "--volume",
