@@ -256,11 +256,7 @@ impl<'a> Driven<'a> {
 
     /// A poll of what the session holds now, waited for while the allowance lasts.
     async fn poll(&mut self) -> Result<(), Failure> {
-        if self.polled {
-            return Ok(());
-        }
-        if !self.allowance.lasts() {
-            self.scene.sampler.nudge();
+        if self.polled || !self.allowance.lasts() {
             return Ok(());
         }
         let from = self.scene.clock.now();
