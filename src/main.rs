@@ -15,8 +15,8 @@ use crate::terminal::Screen;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new(&cli.terminal);
-    // One thread: with workers, each reply of the server wakes one of them, which wakes this one; that
-    // makes small statements a third slower than psql sends them.
+    // One thread: with workers, each reply of the server wakes one of them, which wakes this one, and a
+    // small statement takes as long as the two switches.
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -92,19 +92,29 @@ impl Ground {
         command
     }
 
-    /// Runs SQL by `psql -f`; the time that all of it took, the program's start included.
+    /// Runs SQL by `psql -f`; the time that it took, by the server's clock in the same session just before
+    /// and just after, so that the program's start and its connecting are no part of it.
     pub fn psql_file(&self, database: &str, file: &std::path::Path) -> Outcome<Duration> {
-        let clock = lockproof::clock::Clock::start();
-        let status = self
+        const MARK: &str = "SELECT 'bench ' || extract(epoch FROM clock_timestamp());\n";
+        let marked = file.with_extension("marked");
+        let sql = std::fs::read_to_string(file)?;
+        std::fs::write(&marked, format!("{MARK}{sql}{MARK}"))?;
+        let output = self
             .program("psql", database)
-            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f"])
-            .arg(file)
-            .status()?;
-        let elapsed = clock.now().since(lockproof::clock::Mono(0));
-        if !status.success() {
-            return Err(format!("psql -f {}: {status}", file.display()).into());
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f"])
+            .arg(marked)
+            .output()?;
+        if !output.status.success() {
+            return Err(format!("psql -f {}: {}", file.display(), output.status).into());
         }
-        Ok(elapsed)
+        let marks: Vec<f64> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| line.strip_prefix("bench ")?.parse().ok())
+            .collect();
+        match marks.as_slice() {
+            [from, to] => Ok(Duration::from_secs_f64((to - from).max(0.0))),
+            _ => Err(format!("psql -f {} told no times", file.display()).into()),
+        }
     }
 
     /// Runs one statement; its output.

@@ -33,7 +33,85 @@ pub fn run(table: &mut Table) -> Outcome {
     ] {
         pairs_at(&ground, table, millis, pairs, bar)?;
     }
+    for millis in [2, 1] {
+        slices(&ground, table, millis)?;
+    }
     ground.stop()
+}
+
+/// The same within one run of pgbench: on and off in turn, in slices too short for a busy machine to
+/// change its mood in between. Transactions are counted by the times that pgbench logs.
+fn slices(ground: &Ground, table: &mut Table, millis: u64) -> Outcome {
+    const SLICE: Duration = Duration::from_millis(500);
+    /// Connecting and disconnecting is no part of sampling.
+    const MARGIN: i64 = 120_000;
+    let pairs: usize = setting("SLICES", 60);
+    let folder = tempfile::tempdir()?;
+    let mut pgbench = ground
+        .program("pgbench", "bench")
+        .current_dir(folder.path())
+        .args([
+            "-n", "-S", "-M", "prepared", "-c", "4", "-j", "1", "-l", "-T",
+        ])
+        .arg((pairs as u64 + 10).to_string())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    let now = || lockproof::clock::wall().as_microsecond();
+    std::thread::sleep(Duration::from_secs(1));
+    let mut edges = Vec::new();
+    for pair in 0..pairs {
+        let mut edge = [0; 2];
+        for side in [pair % 2, (pair + 1) % 2] {
+            let began = now();
+            let watching = (side == 1)
+                .then(|| Watching::start(ground, Duration::from_millis(millis)))
+                .transpose()?;
+            let left = SLICE.saturating_sub(Duration::from_micros((now() - began).unsigned_abs()));
+            std::thread::sleep(left);
+            edge[side] = now();
+            if let Some(watching) = watching {
+                watching.stop(ground);
+            }
+        }
+        edges.push(edge);
+    }
+    pgbench.wait()?;
+    let mut ends: Vec<i64> = Vec::new();
+    for entry in std::fs::read_dir(folder.path())? {
+        for line in std::fs::read_to_string(entry?.path())?.lines() {
+            let mut words = line.split(' ').skip(4);
+            if let (Some(seconds), Some(micros)) = (words.next(), words.next()) {
+                ends.push(seconds.parse::<i64>()? * 1_000_000 + micros.parse::<i64>()?);
+            }
+        }
+    }
+    ends.sort_unstable();
+    let length = i64::try_from(SLICE.as_micros())? - MARGIN;
+    let count = |edge: i64| {
+        let until = |moment| ends.partition_point(|end| *end < moment);
+        (until(edge) - until(edge - length)) as f64
+    };
+    let ratios: Vec<f64> = edges
+        .iter()
+        .map(|[off, on]| count(*on) / count(*off))
+        .collect();
+    let deviation = {
+        let middle = median(&ratios);
+        let off: Vec<f64> = ratios.iter().map(|ratio| (ratio - middle).abs()).collect();
+        median(&off) * 1.4826 * 1.2533 / (ratios.len() as f64).sqrt()
+    };
+    table.add(
+        format!("the same at {millis} ms, {pairs} pairs of 0.4 s within one run of pgbench"),
+        median(&ratios),
+        format!("{:.3} ± {deviation:.3}", median(&ratios)),
+        if millis == 2 {
+            Bar::AtLeast(0.97)
+        } else {
+            Bar::Info
+        },
+    );
+    Ok(())
 }
 
 fn pairs_at(ground: &Ground, table: &mut Table, millis: u64, pairs: usize, bar: Bar) -> Outcome {
@@ -125,7 +203,7 @@ impl Watching {
         }))?;
         let pid = ground.sql(
             "bench",
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'lockproof sampler'",
+            "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'lockproof sampler'",
         )?;
         Ok(Self {
             sampler,

@@ -64,8 +64,6 @@ pub struct Setup {
 enum Request {
     /// Poll now, and answer when all that the poll showed has been told.
     Sync(oneshot::Sender<()>),
-    /// Poll now.
-    Poll,
     /// End.
     Stop,
 }
@@ -83,7 +81,6 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Sync(_) => "Sync",
-            Self::Poll => "Poll",
             Self::Stop => "Stop",
         })
     }
@@ -134,15 +131,6 @@ impl Sampler {
         let mut lives = self.lives.clone();
         while lives.changed().await.is_ok() {}
         gone()
-    }
-
-    /// Asks for a poll now and does not wait for it.
-    pub fn nudge(&self) {
-        // A request that is not taken up yet leads to a poll after this moment as well.
-        if self.control.is_empty() {
-            // Disconnected: the next `sync` says so.
-            let _ = self.control.try_send(Request::Poll);
-        }
     }
 
     /// Ends it; its last event is `sampling`.
@@ -294,7 +282,7 @@ impl Loop {
             let rest = due.since(self.setup.clock.now());
             match requests.recv_timeout(rest) {
                 Ok(Request::Sync(answer)) => waiting.push(answer),
-                Ok(Request::Poll) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             match self.poll(runtime, eyes) {

@@ -6,9 +6,10 @@
 //! `ALTER TABLE` in one transaction took 1.6 times as long as by psql. So the waiting is paid out of
 //! an allowance: a little to begin with, enough for every statement of a usual migration, and a share
 //! of the time that the statements themselves took, so that a long one is always followed by a poll.
-//! Where it is used up the poll is only asked for and overlaps with the next statement: bounds stay
-//! true, since they come from the polls' own moments, and widen by no more than the next poll takes;
-//! a lock may then be put down to either of the two statements.
+//! Where it is used up the sampler's own polls go on: bounds stay true, since they come from the polls'
+//! moments, and widen by one interval at most; a lock may then be put down to any of the statements
+//! between two polls. Asking for a poll without waiting for it was tried: polling back to back, it
+//! made 300 `ALTER TABLE` of 0.05 ms twice as long as by psql, on two cores.
 
 use std::time::Duration;
 

@@ -306,7 +306,6 @@ impl<'a> Driven<'a> {
             return Ok(());
         }
         if need == Need::Wanted && !self.allowance.lasts() {
-            self.scene.sampler.nudge();
             return Ok(());
         }
         let from = self.scene.clock.now();
