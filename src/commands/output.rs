@@ -35,20 +35,17 @@ impl Target {
         Ok(Self::File(path.clone(), file))
     }
 
-    /// Writes a text to its end.
-    pub fn write(self, text: &str) -> Result<()> {
-        match self {
-            Self::Standard => print(text),
-            Self::File(path, mut file) => file
-                .write_all(text.as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(|error| {
-                    Error::report(format!("`{}` cannot be written", path.display())).because(error)
-                }),
-        }
+    /// Writes the report as JSON.
+    pub fn write(self, report: &Report) -> Result<()> {
+        let name = match &self {
+            Self::Standard => "standard output".to_owned(),
+            Self::File(path, _) => format!("`{}`", path.display()),
+        };
+        json::write(report, self.sink())
+            .map_err(|error| Error::report(format!("{name} cannot be written")).because(error))
     }
 
-    /// A sink for a stream of lines.
+    /// A sink for a stream.
     pub fn sink(self) -> Box<dyn Write + Send> {
         match self {
             Self::Standard => Box::new(BufWriter::new(Pipe(std::io::stdout()))),
@@ -91,9 +88,7 @@ pub fn show(
         print(&table::render(report, screen.palette()))?;
     }
     if let Some(target) = json_target {
-        let text = json::render(report)
-            .map_err(|error| Error::defect("the report is no JSON").because(error))?;
-        target.write(&text)?;
+        target.write(report)?;
     }
     Ok(match report.verdict {
         Verdict::Within => ExitCode::Within,

@@ -1,15 +1,17 @@
 //! The report as JSON, and its schema.
 
+use std::io::{self, Write};
+
 use super::model::{Report, SCHEMA_ID};
 
-/// The report, indented, with a final line break.
+/// Writes the report, indented, with a final line break; never the whole of it in memory.
 ///
 /// # Errors
-/// Never for a report built here: every number in it is finite.
-pub fn render(report: &Report) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
+/// What the sink says.
+pub fn write<W: Write>(report: &Report, mut sink: W) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut sink, report)?;
+    sink.write_all(b"\n")?;
+    sink.flush()
 }
 
 /// The schema that every report obeys, as it is kept in `schema/`.
