@@ -9,7 +9,7 @@ pub fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// A time for people: `0.4 ms`, `52 ms`, `2.79 s`, `3 min 20 s`.
+/// A time for people: `0.4 ms`, `52 ms`, `2.79 s`, `3m 20s`.
 pub fn time(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 0.05 {
@@ -22,7 +22,7 @@ pub fn time(duration: Duration) -> String {
         format!("{:.2} s", ms / 1e3)
     } else {
         let seconds = duration.as_secs();
-        format!("{} min {} s", seconds / 60, seconds % 60)
+        format!("{}m {}s", seconds / 60, seconds % 60)
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
                 "999 ms",
                 "2.79 s",
                 "59.99 s",
-                "3 min 20 s"
+                "3m 20s"
             ]
         );
     }
