@@ -60,7 +60,7 @@ pub fn child(case: &str) -> Outcome {
     let judgement = lockproof::judge::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
     let peak = peak_mib("self").unwrap_or(f64::NAN);
-    lockproof::report::json::write(&report, std::io::sink())?;
+    serde_json::to_writer_pretty(std::io::sink(), &report)?;
     println!("{peak} {}", peak_mib("self").unwrap_or(f64::NAN));
     Ok(())
 }

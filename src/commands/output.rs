@@ -8,7 +8,7 @@ use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::judge::Verdict;
 use lockproof::plan::{OnUnproven, Policy};
-use lockproof::report::{Report, json, table};
+use lockproof::report::{Report, table};
 use lockproof::{Error, Result};
 
 use crate::terminal::{Screen, print};
@@ -35,13 +35,17 @@ impl Target {
         Ok(Self::File(path.clone(), file))
     }
 
-    /// Writes the report as JSON.
+    /// Writes the report as JSON, never the whole of it in memory.
     pub fn write(self, report: &Report) -> Result<()> {
         let name = match &self {
             Self::Standard => "standard output".to_owned(),
             Self::File(path, _) => format!("`{}`", path.display()),
         };
-        json::write(report, self.sink())
+        let mut sink = self.sink();
+        serde_json::to_writer_pretty(&mut sink, report)
+            .map_err(std::io::Error::from)
+            .and_then(|()| sink.write_all(b"\n"))
+            .and_then(|()| sink.flush())
             .map_err(|error| Error::report(format!("{name} cannot be written")).because(error))
     }
 

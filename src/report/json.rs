@@ -1,18 +1,6 @@
-//! The report as JSON, and its schema.
-
-use std::io::{self, Write};
+//! The schema of the report as JSON; the report itself is its own serialisation.
 
 use super::model::{Report, SCHEMA_ID};
-
-/// Writes the report, indented, with a final line break; never the whole of it in memory.
-///
-/// # Errors
-/// What the sink says.
-pub fn write<W: Write>(report: &Report, mut sink: W) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut sink, report)?;
-    sink.write_all(b"\n")?;
-    sink.flush()
-}
 
 /// The schema that every report obeys, as it is kept in `schema/`.
 ///
