@@ -333,8 +333,8 @@ fn is_toast(hold: &Hold) -> bool {
 fn tightest(header: &StepHeader, policy: &Policy) -> Option<Duration> {
     crate::pg::LockMode::WATCHED
         .into_iter()
+        .filter(|mode| policy.fails(*mode, &header.budgets))
         .filter_map(|mode| policy.budget_for(mode, &header.budgets))
-        .filter(|budget| budget.level == Level::Fail || policy.on_warning == OnWarning::Fail)
         .map(|budget| budget.limit)
         .min()
 }

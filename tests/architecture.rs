@@ -58,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "error",
             "pg",
+            "plan::Cadence",
             "plan::Literals",
             "recording::format",
             "sql",

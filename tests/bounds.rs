@@ -8,7 +8,7 @@ use lockproof::bounds::Proof;
 use lockproof::clock::Mono;
 use lockproof::judge::{Verdict, judge};
 use lockproof::pg::LockMode;
-use lockproof::plan::{Literals, Policy, ScenarioId, StepKind, Wrap};
+use lockproof::plan::{Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use lockproof::recording::format::{
     Backend, Claim, Event, Header, LockRow, Origin, Outcome, Poll, Relation, SnapshotFacts,
     StepHeader, VERSION,
@@ -221,6 +221,7 @@ fn header() -> Header {
             wrap: Some(Wrap::AsWritten),
         }],
         interval: Duration::from_millis(2),
+        cadence: Cadence::Fixed,
         gap_floor: Duration::ZERO,
         replays: 1,
         literals: Literals::Hidden,

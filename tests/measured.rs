@@ -167,7 +167,7 @@ fn what_proves_nothing_is_replayed_on_fresh_clones() {
     let steps = "[[steps]]\nname = \"it\"\nrun = [\"psql\", \"-Xc\", \
                  \"SELECT pg_sleep(0.3); CREATE TABLE once (a int)\"]\n";
     let room = Room::new();
-    let blind = ["--interval", "1s", "--replays", "2"];
+    let blind = ["--interval", "1s", "--cadence", "fixed", "--replays", "2"];
     let (unproven, report) = ran(&room, steps, &blind);
     unproven.expect(
         5,
@@ -250,7 +250,11 @@ fn a_transaction_that_rests_before_its_commit_needs_no_dense_polls() {
     }
     // One poll a second: what is proved here is proved by the polls before COMMIT.
     let steps = "[[steps]]\nname = \"fill\"\nbatch_size = 100\nsql = \"\"\"\nUPDATE items SET note =                  left(pg_sleep(0.002)::text, 0) WHERE id IN (SELECT id FROM items WHERE note <> ''                  ORDER BY id LIMIT ${batch_size})\"\"\"\nmax_batches = 100\n                 [[steps]]\nname = \"slow\"\nsql = \"CREATE TABLE t AS SELECT 1 AS a FROM pg_sleep(0.3)\"\n";
-    let (ran, report) = ran(&Room::new(), steps, &["--interval", "1s"]);
+    let (ran, report) = ran(
+        &Room::new(),
+        steps,
+        &["--interval", "1s", "--cadence", "fixed"],
+    );
     ran.expect(0, &["verdict: within"]);
     assert_eq!(report["steps"][0]["batches"]["count"], 20, "{report:#}");
     assert_eq!(report["steps"][0]["batches"]["rows"], 2_000);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use lockproof::clock::Clock;
+use lockproof::observe::cadence::Pace;
 use lockproof::observe::{Sampler, Setup};
-use lockproof::plan::Literals;
+use lockproof::pg::LockMode;
+use lockproof::plan::{Cadence, Literals};
 use lockproof::recording::format::Event;
 
 use crate::ground::Ground;
@@ -195,7 +197,11 @@ impl Watching {
             endpoint: ground.endpoint().clone(),
             server_major: ground.major(),
             database_oid,
-            interval,
+            pace: Pace::new(
+                Cadence::Fixed,
+                interval,
+                vec![LockMode::AccessExclusiveLock],
+            ),
             gap_floor: Duration::from_millis(10),
             clock: Clock::start(),
             literals: Literals::Hidden,

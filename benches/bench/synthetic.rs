@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockproof::clock::Mono;
 use lockproof::pg::LockMode;
-use lockproof::plan::{Literals, Policy, ScenarioId, StepKind, Wrap};
+use lockproof::plan::{Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use lockproof::recording::format::{
     Backend, Claim, Event, Header, LockRow, Origin, Outcome, Poll, Quantiles, Relation,
     SnapshotFacts, StepHeader, VERSION,
@@ -52,6 +52,7 @@ pub fn header(course: Course) -> Header {
             wrap: Some(Wrap::Autocommit),
         }],
         interval: Duration::from_millis(1),
+        cadence: Cadence::Fixed,
         gap_floor: Duration::from_millis(10),
         replays: 1,
         literals: Literals::Hidden,

@@ -14,7 +14,7 @@ use super::{
     variables, vars,
 };
 use crate::plan::{
-    DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
+    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
     StageChoice, Step,
 };
 use crate::snapshot::Manifest;
@@ -203,6 +203,10 @@ impl Request<'_> {
             steps,
             policy,
             interval,
+            cadence: match run.cadence {
+                cli::Cadence::Adaptive => Cadence::Adaptive,
+                cli::Cadence::Fixed => Cadence::Fixed,
+            },
             replays,
             literals: if run.literals {
                 Literals::Shown

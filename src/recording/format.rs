@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Mono;
 use crate::pg::LockMode;
-use crate::plan::{Budget, Literals, Policy, ScenarioId, StepKind, Wrap};
+use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use crate::stage::StageKind;
 
 /// The version that this code writes; it reads no other.
@@ -34,9 +34,12 @@ pub struct Header {
     pub policy: Policy,
     /// The steps, in order.
     pub steps: Vec<StepHeader>,
-    /// The time between two samples that was asked for.
+    /// The longest time between two samples that was asked for.
     #[serde(with = "crate::clock::nanos")]
     pub interval: Duration,
+    /// Whether it was shortened while something was at stake.
+    #[serde(default)]
+    pub cadence: Cadence,
     /// Gaps between samples up to this length are not written one by one.
     #[serde(with = "crate::clock::nanos")]
     pub gap_floor: Duration,

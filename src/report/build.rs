@@ -83,6 +83,7 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
         traffic: None,
         sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
             interval_ms: ms(header.interval),
+            cadence: header.cadence,
             samples: sampling.samples,
             gap_ms: quantiles(sampling.gap),
             round_trip_ms: quantiles(sampling.round_trip),

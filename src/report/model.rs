@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::judge::Verdict;
 use crate::pg::LockMode;
-use crate::plan::{Level, ScenarioId, StepKind};
+use crate::plan::{Cadence, Level, ScenarioId, StepKind};
 use crate::recording::format::SnapshotFacts;
 use crate::stage::StageKind;
 
@@ -300,8 +300,10 @@ pub struct Quantiles {
 /// How well it was watched.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Sampling {
-    /// The interval that was asked for.
+    /// The longest interval that was asked for.
     pub interval_ms: f64,
+    /// `adaptive`: it was shortened while something was at stake; `fixed`: it was not.
+    pub cadence: Cadence,
     /// Polls.
     pub samples: u64,
     /// From one poll's sending to the next one's answer.

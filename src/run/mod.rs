@@ -108,6 +108,7 @@ fn header(plan: &Plan, notes: &[String]) -> Header {
             })
             .collect(),
         interval: plan.interval,
+        cadence: plan.cadence,
         gap_floor: gap_floor(plan),
         replays: plan.replays,
         literals: plan.literals,

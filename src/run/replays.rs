@@ -8,10 +8,11 @@ use crate::clock::Clock;
 use crate::error::Trouble;
 use crate::interrupt::Interrupt;
 use crate::judge::Verdict;
+use crate::observe::cadence::Pace;
 use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
-use crate::pg::{NEWEST_MAJOR, Session, names, queries};
+use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
 use crate::plan::{Keep, Plan, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
@@ -175,7 +176,7 @@ async fn watchers(
         endpoint: endpoint.clone(),
         server_major: server.major,
         database_oid: server.database_oid,
-        interval: run.plan.interval,
+        pace: pace(run.plan),
         gap_floor: super::gap_floor(run.plan),
         clock: run.clock,
         literals: run.plan.literals,
@@ -187,6 +188,19 @@ async fn watchers(
         server,
         sampler,
     })
+}
+
+/// Looks come closer together around locks of the modes that can fail a step.
+fn pace(plan: &Plan) -> Pace {
+    let fails = |mode: &LockMode| {
+        let in_step = |step: &Step| plan.policy.fails(*mode, &step.budgets);
+        plan.steps.iter().any(in_step)
+    };
+    Pace::new(
+        plan.cadence,
+        plan.interval,
+        LockMode::WATCHED.into_iter().filter(fails).collect(),
+    )
 }
 
 async fn steps(
