@@ -243,6 +243,16 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub replays: Option<u32>,
+    /// Measure everything so many times, each on a fresh copy, and judge the worst: 1 to 1000 [default: 1]
+    ///
+    /// Shows how the holds are distributed. Each time, an unproven step is replayed up to --replays times.
+    #[arg(
+        long,
+        env = "LOCKPROOF_REPEAT",
+        value_name = "N",
+        help_heading = "Judgement"
+    )]
+    pub repeat: Option<u32>,
 
     /// Write the report as JSON; `-` is standard output
     #[arg(

@@ -37,6 +37,8 @@ pub struct Plan {
     pub cadence: Cadence,
     /// At most so many replays while a step is unproven.
     pub replays: u32,
+    /// How many times all of it is measured; the worst counts.
+    pub repeat: u32,
     /// Whether literals of the SQL may reach reports and recordings.
     pub literals: Literals,
 }

@@ -92,6 +92,7 @@ fn events_until(
     let mut events = vec![
         Event::ReplayStarted {
             replay: 1,
+            repeat: 1,
             at: Mono(0),
         },
         Event::StepStarted {
@@ -224,6 +225,7 @@ fn header() -> Header {
         cadence: Cadence::Fixed,
         gap_floor: Duration::ZERO,
         replays: 1,
+        repeat: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -268,6 +270,7 @@ fn program(
         },
         Event::ReplayStarted {
             replay: 1,
+            repeat: 1,
             at: Mono(0),
         },
         Event::Samples {

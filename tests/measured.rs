@@ -184,6 +184,34 @@ fn what_proves_nothing_is_replayed_on_fresh_clones() {
 }
 
 #[test]
+fn what_is_measured_repeatedly_is_judged_by_its_worst() {
+    if !has_server() {
+        return;
+    }
+    // A coin is tossed each time; however they fall, the worst of the six counts.
+    let steps = "[[steps]]\nname = \"it\"\nsql = \"LOCK TABLE items; \
+                 SELECT pg_sleep(CASE WHEN random() < 0.5 THEN 0.3 ELSE 0 END)\"\n";
+    let (ran, report) = ran(&Room::new(), steps, &["--repeat", "6"]);
+    let repeats = &report["steps"][0]["repeats"];
+    let verdicts = list(repeats, "verdicts");
+    assert_eq!(verdicts.len(), 6, "{report:#}");
+    assert!(report["run"]["replays"].as_u64() >= Some(6));
+    let most = repeats["at_most_ms"]["max"].as_f64().unwrap_or(f64::MAX);
+    let least = repeats["at_least_ms"]["max"].as_f64().unwrap_or(f64::MAX);
+    let worst = &hold(&report, "AccessExclusiveLock")["hold_ms"];
+    if verdicts.iter().any(|verdict| verdict == "exceeded") {
+        ran.expect(1, &["worst of 6", "verdict: exceeded"]);
+        assert!(least >= 300.0, "{repeats}");
+        assert!(worst["at_least"].as_f64() >= Some(300.0), "{report:#}");
+    } else {
+        ran.expect(0, &["worst of 6", "verdict: within"]);
+        assert!(most <= 50.0, "{repeats}");
+    }
+    let longest = worst["at_most"].as_f64().unwrap_or(f64::MAX);
+    assert!((longest - most).abs() < 0.01, "{longest} {most}");
+}
+
+#[test]
 fn a_recording_gives_the_runs_own_report() {
     if !has_server() {
         return;

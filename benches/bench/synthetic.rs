@@ -55,6 +55,7 @@ pub fn header(course: Course) -> Header {
         cadence: Cadence::Fixed,
         gap_floor: Duration::from_millis(10),
         replays: 1,
+        repeat: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -96,6 +97,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
     });
     tell(Event::ReplayStarted {
         replay: 1,
+        repeat: 1,
         at: Mono(0),
     });
     tell(Event::StepStarted {

@@ -77,6 +77,8 @@ pub struct SamplingFacts {
 /// One pass over all steps.
 #[derive(Debug, Clone)]
 pub struct Replay {
+    /// Which measurement it belongs to, from 1.
+    pub repeat: u32,
     /// Its steps, those that were begun.
     pub steps: Vec<StepFacts>,
 }
@@ -238,12 +240,15 @@ impl Analyst {
                     notes,
                 });
             }
-            Event::ReplayStarted { .. } => {
+            Event::ReplayStarted { repeat, .. } => {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
                 self.watched = false;
-                self.timeline.replays.push(Replay { steps: Vec::new() });
+                self.timeline.replays.push(Replay {
+                    repeat,
+                    steps: Vec::new(),
+                });
             }
             Event::StepStarted { step, at } => {
                 self.close_step();

@@ -45,10 +45,18 @@ pub struct Header {
     pub gap_floor: Duration,
     /// At most so many replays while a step is unproven.
     pub replays: u32,
+    /// How many times all of it was to be measured.
+    #[serde(default = "once")]
+    pub repeat: u32,
     /// Whether the texts below hold literals.
     pub literals: Literals,
     /// What was decided before the run and is worth knowing, such as why a stage was chosen.
     pub notes: Vec<String>,
+}
+
+/// Recordings without the key were made of runs that measured once.
+fn once() -> u32 {
+    1
 }
 
 /// A step, as far as judging it needs.
@@ -238,6 +246,9 @@ pub enum Event {
     ReplayStarted {
         /// From 1.
         replay: u32,
+        /// Which measurement it belongs to, from 1: an unproven one is replayed.
+        #[serde(default = "once")]
+        repeat: u32,
         /// When.
         at: Mono,
     },
