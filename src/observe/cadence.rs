@@ -37,6 +37,8 @@ pub struct Pace {
     at_stake: Vec<LockMode>,
     news: Mono,
     close_until: Mono,
+    /// How long the last look took.
+    took: Duration,
 }
 
 impl Pace {
@@ -48,6 +50,7 @@ impl Pace {
             at_stake,
             news: Mono(0),
             close_until: Mono(0),
+            took: Duration::ZERO,
         }
     }
 
@@ -74,7 +77,7 @@ impl Pace {
     }
 
     /// When to look again after a poll that showed these rows.
-    pub fn due(&self, poll: Poll, rows: &[LockRow]) -> Mono {
+    pub fn due(&mut self, poll: Poll, rows: &[LockRow]) -> Mono {
         if self.cadence == Cadence::Fixed {
             return poll.sent.after(self.interval);
         }
@@ -85,9 +88,12 @@ impl Pace {
             poll.received.since(self.news) / SHARE
         };
         let pause = pause.clamp(CLOSE.min(self.interval), self.interval);
-        // A look that takes long, among thousands of locks or on a starved machine, is a burden to what
-        // it looks at: as long a rest after it.
-        let rest = poll.received.since(poll.sent).min(self.interval);
+        // Looks that take long, among thousands of locks or on a starved machine, are a burden to what
+        // they look at: as long a rest after each. One alone was only unlucky.
+        let took = poll.received.since(poll.sent);
+        let rest = took
+            .min(std::mem::replace(&mut self.took, took))
+            .min(self.interval);
         poll.sent.after(pause).max(poll.received.after(rest))
     }
 
@@ -128,7 +134,7 @@ mod tests {
         }
     }
 
-    fn pause(pace: &Pace, at: u64, rows: &[LockRow]) -> Duration {
+    fn pause(pace: &mut Pace, at: u64, rows: &[LockRow]) -> Duration {
         pace.due(poll(at), rows).since(Mono(at))
     }
 
@@ -136,15 +142,15 @@ mod tests {
     fn looks_drift_apart_with_the_time_since_the_last_news() {
         let mut pace = pace();
         let start = 60_000 * MS;
-        assert_eq!(pause(&pace, start, &[]), INTERVAL, "long quiet");
+        assert_eq!(pause(&mut pace, start, &[]), INTERVAL, "long quiet");
         let held = [row(LockMode::AccessExclusiveLock, Claim::Granted)];
         pace.changed(poll(start), &held);
-        assert_eq!(pause(&pace, start + 50 * MS, &held), CLOSE);
+        assert_eq!(pause(&mut pace, start + 50 * MS, &held), CLOSE);
         assert_eq!(
-            pause(&pace, start + 1_000 * MS, &held),
+            pause(&mut pace, start + 1_000 * MS, &held),
             Duration::from_millis(1)
         );
-        assert_eq!(pause(&pace, start + 9_000 * MS, &held), INTERVAL);
+        assert_eq!(pause(&mut pace, start + 9_000 * MS, &held), INTERVAL);
     }
 
     #[test]
@@ -152,13 +158,13 @@ mod tests {
         let mut pace = pace();
         let start = 60_000 * MS;
         pace.changed(poll(start), &[row(LockMode::ShareLock, Claim::Granted)]);
-        assert_eq!(pause(&pace, start + MS, &[]), INTERVAL);
+        assert_eq!(pause(&mut pace, start + MS, &[]), INTERVAL);
     }
 
     #[test]
     fn a_queue_is_watched_closely_as_long_as_it_lasts() {
         let waiting = [row(LockMode::AccessExclusiveLock, Claim::Waiting)];
-        assert_eq!(pause(&pace(), 60_000 * MS, &waiting), CLOSE);
+        assert_eq!(pause(&mut pace(), 60_000 * MS, &waiting), CLOSE);
     }
 
     #[test]
@@ -166,18 +172,18 @@ mod tests {
         let mut pace = pace();
         let (now, due) = (Mono(60_000 * MS), Mono(60_002 * MS));
         assert_eq!(pace.heed(Heed::Briefly, now, due), now.after(CLOSE));
-        assert_eq!(pause(&pace, now.0 + 2 * MS, &[]), CLOSE);
-        assert_eq!(pause(&pace, now.0 + 4 * MS, &[]), INTERVAL);
+        assert_eq!(pause(&mut pace, now.0 + 2 * MS, &[]), CLOSE);
+        assert_eq!(pause(&mut pace, now.0 + 4 * MS, &[]), INTERVAL);
         assert_eq!(
             pace.heed(Heed::Closely, now, Mono(now.0 + 1)),
             Mono(now.0 + 1),
             "one that is due sooner is not put off"
         );
-        assert_eq!(pause(&pace, now.0 + 4 * MS, &[]), CLOSE);
+        assert_eq!(pause(&mut pace, now.0 + 4 * MS, &[]), CLOSE);
     }
 
     #[test]
-    fn a_slow_look_is_followed_by_a_rest() {
+    fn slow_looks_are_followed_by_rests() {
         let mut pace = pace();
         let now = Mono(60_000 * MS);
         pace.heed(Heed::Closely, now, now);
@@ -185,7 +191,11 @@ mod tests {
             sent: now,
             received: now.after(Duration::from_millis(1)),
         };
-        assert_eq!(pace.due(slow, &[]).since(now), INTERVAL);
+        let mut rests = || pace.due(slow, &[]).since(slow.received);
+        assert_eq!(
+            (rests(), rests()),
+            (Duration::ZERO, Duration::from_millis(1))
+        );
     }
 
     #[test]
@@ -198,6 +208,6 @@ mod tests {
         let (now, due) = (Mono(60_000 * MS), Mono(60_001 * MS));
         assert_eq!(pace.heed(Heed::Closely, now, due), due);
         let waiting = [row(LockMode::AccessExclusiveLock, Claim::Waiting)];
-        assert_eq!(pause(&pace, now.0, &waiting), INTERVAL);
+        assert_eq!(pause(&mut pace, now.0, &waiting), INTERVAL);
     }
 }
