@@ -8,6 +8,7 @@ mod blocked;
 mod holds;
 mod lives;
 mod owner;
+mod scene;
 mod session;
 mod step;
 

@@ -4,41 +4,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::blind::Watch;
-use super::blocked::{self, Sighting};
-use super::holds::{self, Edges};
+use super::blocked::Sighting;
 use super::lives::{Life, Lives};
-use super::owner::{Backends, Neighbours, Owner};
+use super::owner::{Backends, Neighbours};
+use super::scene::Scene;
 use super::session::{Bracket, Session};
-use super::{BatchFacts, Blocked, CommandFacts, Hold, StatementFacts, StepFacts};
-use crate::bounds::Bounds;
+use super::{BatchFacts, CommandFacts, StatementFacts, StepFacts};
 use crate::clock::Mono;
-use crate::recording::format::{
-    Claim, Event, LockRow, Origin, Outcome, Poll, Relation, StatementError, Trace,
-};
+use crate::recording::format::{Event, Outcome, Poll, Relation, StatementError, Trace};
 use crate::sql::{Kind, Verb};
-
-/// How many of the statements that lengthened a hold are named. All would be a list of all statements
-/// for each lock of a long transaction: gigabytes for some thousand tables.
-const LENGTHENERS: usize = 10;
 
 /// A step that is under way.
 #[derive(Debug)]
 pub struct OpenStep {
     step: usize,
-    started: Mono,
+    pub(super) started: Mono,
     finished: Option<Mono>,
     attempts: u32,
     outcome: Option<Outcome>,
-    sessions: BTreeMap<i32, Session>,
+    pub(super) sessions: BTreeMap<i32, Session>,
     texts: BTreeMap<usize, String>,
     runs: Vec<Run>,
     batches: Vec<(u64, Duration)>,
-    command: Option<(CommandFacts, Bracket)>,
+    pub(super) command: Option<(CommandFacts, Bracket)>,
     watch: Watch,
     /// Polls that were asked for or written now and then, in order of time.
     polls: Vec<Poll>,
-    waiters: Vec<Sighting>,
-    relations: BTreeMap<u32, Relation>,
+    pub(super) waiters: Vec<Sighting>,
+    pub(super) relations: BTreeMap<u32, Relation>,
     traces: Vec<Trace>,
 }
 
@@ -349,18 +342,10 @@ impl OpenStep {
         })
     }
 
-    fn text(&self, index: usize) -> String {
+    /// The text of the statement in this place of the step; empty where none was told.
+    pub(super) fn text(&self, index: usize) -> String {
         self.texts.get(&index).cloned().unwrap_or_default()
     }
-}
-
-/// False for a statement that only opens or marks a transaction.
-fn takes_locks(sql: &str) -> bool {
-    use crate::sql::TransactionControl::{Begin, Release, RollbackTo, Savepoint};
-    !matches!(
-        Kind::of(sql).transaction_control(),
-        Some(Begin | Savepoint | Release | RollbackTo)
-    )
 }
 
 fn is_commit(sql: &str) -> bool {
@@ -393,276 +378,4 @@ fn keeps_locks(sql: &str) -> bool {
             | Verb::Refresh
             | Verb::Reindex
     )
-}
-
-/// A step with its surroundings, at its end.
-struct Scene<'a> {
-    step: &'a OpenStep,
-    backends: &'a Backends,
-    neighbours: Neighbours,
-    end: Mono,
-}
-
-impl Scene<'_> {
-    fn owner(&self, pid: i32) -> Owner {
-        if self.step.sessions.contains_key(&pid) {
-            return Owner::Migration;
-        }
-        if let Some(leader) = self.backends.leader(pid) {
-            return self.owner(leader);
-        }
-        match self.backends.owner(pid, self.neighbours) {
-            // A stranger's application in a step of plain SQL is nobody of ours.
-            Owner::Unclear if self.step.command.is_none() => Owner::Foreign,
-            // It has our name but is none of our sessions: another run's, or ours behind a pooler.
-            Owner::Migration
-                if self.neighbours == Neighbours::Strangers
-                    && self.step.command.is_none()
-                    && pid != 0 =>
-            {
-                Owner::Unclear
-            }
-            owner => owner,
-        }
-    }
-
-    fn session(&self, pid: i32) -> Option<&Session> {
-        self.step.sessions.get(&pid)
-    }
-
-    fn edges(&self, life: &Life) -> Edges {
-        holds::edges(
-            life,
-            self.session(life.row.pid),
-            (self.step.started, self.end),
-        )
-    }
-
-    fn sort_holds(&self, lives: &[&Life], facts: &mut StepFacts) {
-        let mut granted: Vec<&Life> = lives
-            .iter()
-            .copied()
-            .filter(|life| life.row.claim == Claim::Granted && life.row.relation != 0)
-            .collect();
-        granted.sort_by_key(|life| (life.first.sent, life.row));
-        let mut asked = BTreeMap::new();
-        for life in lives.iter().filter(|l| l.row.claim == Claim::Waiting) {
-            asked.entry(life.row).or_insert(*life);
-        }
-        let mut taken = vec![false; granted.len()];
-        for index in 0..granted.len() {
-            if std::mem::replace(&mut taken[index], true) {
-                continue;
-            }
-            let life = granted[index];
-            let mut edges = self.edges(life);
-            let mut tail = life;
-            // The few that follow under another number; most steps have none.
-            for later in index + 1..granted.len() {
-                let next = granted[later];
-                if holds::is_over(life, tail, next) {
-                    break;
-                }
-                if taken[later] || next.row.relation != life.row.relation {
-                    continue;
-                }
-                let led = self.backends.leader(next.row.pid) == Some(life.row.pid);
-                if holds::same_group(life, next, led) {
-                    taken[later] = true;
-                    edges = edges.joined_by(self.edges(next));
-                } else if holds::continues(tail, next, || {
-                    self.is_vacuum(tail) && self.is_vacuum(next)
-                }) {
-                    taken[later] = true;
-                    tail = next;
-                    edges = edges.joined_by(self.edges(tail));
-                }
-            }
-            let owner = self.owner(life.row.pid);
-            let relation = self.step.relations.get(&life.row.relation);
-            match (owner, relation.map(|relation| relation.origin)) {
-                (Owner::Watcher, _) => {}
-                (Owner::Unclear, Some(Origin::New)) => {}
-                (Owner::Unclear, _) if life.first.received < self.step.started => {}
-                // The program's or a stranger's: the program held it so long, or not at all.
-                (Owner::Unclear, _) => {
-                    let mut hold = self.hold(life, &edges, &asked);
-                    hold.hold = Bounds::new(Duration::ZERO, hold.hold.at_most());
-                    facts.holds.push(hold);
-                }
-                (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
-                // It began in an earlier step, where it was judged.
-                (Owner::Migration, _) if life.first.received < self.step.started => {}
-                (Owner::Migration, _) => facts.holds.push(self.hold(life, &edges, &asked)),
-                (Owner::Foreign, _) => facts.foreign_holds.push(self.hold(life, &edges, &asked)),
-            }
-        }
-        let order = |hold: &Hold| {
-            (
-                std::cmp::Reverse(hold.mode),
-                std::cmp::Reverse(hold.hold.at_least()),
-                hold.relation.clone(),
-                hold.granted_after,
-            )
-        };
-        facts.holds.sort_by_key(order);
-        facts.foreign_holds.sort_by_key(order);
-    }
-
-    fn hold(&self, life: &Life, edges: &Edges, asked: &BTreeMap<LockRow, &Life>) -> Hold {
-        let waiting = LockRow {
-            claim: Claim::Waiting,
-            ..life.row
-        };
-        let asked = asked.get(&waiting).map(|waiting| self.edges(waiting));
-        let relation = self.step.relations.get(&life.row.relation);
-        let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
-        Hold {
-            relation: relation.map_or_else(
-                || format!("oid {}", life.row.relation),
-                |relation| relation.name.clone(),
-            ),
-            parent: relation.and_then(|relation| relation.parent.clone()),
-            mode: life.row.mode,
-            pid: life.row.pid,
-            hold: edges.hold(),
-            wait: holds::wait(asked, edges),
-            granted_after: edges.granted_by.since(self.step.started),
-            granted_by,
-            lengthened_by,
-        }
-    }
-
-    /// The statements that may have taken a lock, and those that ran while it was held.
-    fn statements_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
-        let Some(session) = self.session(pid) else {
-            return self.queries_of(pid, edges);
-        };
-        let mut takers = Vec::new();
-        let mut lengtheners = Vec::new();
-        let last = edges.granted_by.max(edges.released_from);
-        for span in session.spans_from(edges.granted_from) {
-            if span.sent > last {
-                break;
-            }
-            let done = span.done.unwrap_or(self.end);
-            if span.sent <= edges.granted_by && done >= edges.granted_from {
-                takers.push(span.index);
-            } else if span.sent >= edges.granted_by && span.sent <= edges.released_from {
-                lengtheners.push((done.since(span.sent), span.index));
-            }
-        }
-        takers.dedup();
-        // BEGIN and its like lie between the same two polls, but take no lock on a relation.
-        let texts: Vec<String> = takers.iter().map(|index| self.step.text(*index)).collect();
-        let (plain, control): (Vec<String>, Vec<String>) =
-            texts.into_iter().partition(|text| takes_locks(text));
-        lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
-        let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
-        named.dedup();
-        (
-            if plain.is_empty() { control } else { plain },
-            named
-                .into_iter()
-                .take(LENGTHENERS)
-                .map(|index| self.step.text(index))
-                .collect(),
-        )
-    }
-
-    /// The same from what `pg_stat_activity` showed, where another program drives the session.
-    fn queries_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
-        let mut queries: Vec<&str> = Vec::new();
-        let held = (edges.granted_from, edges.released_by.unwrap_or(self.end));
-        let sightings = self.backends.sightings(pid);
-        let first = sightings.partition_point(|(at, _)| *at < held.0);
-        for (at, backend) in &sightings[first..] {
-            if *at > held.1 || queries.len() > LENGTHENERS {
-                break;
-            }
-            if !queries.contains(&backend.query.as_str()) {
-                queries.push(&backend.query);
-            }
-        }
-        let mut queries = queries.into_iter().map(str::to_owned);
-        (queries.next().into_iter().collect(), queries.collect())
-    }
-
-    fn is_vacuum(&self, life: &Life) -> bool {
-        let Some(session) = self.session(life.row.pid) else {
-            // What it was last seen to run by the end of the hold, not what it ran ever.
-            return self
-                .backends
-                .sightings(life.row.pid)
-                .iter()
-                .rev()
-                .find(|(at, _)| *at <= life.absent_after.unwrap_or(life.last).received)
-                .is_some_and(|(_, backend)| Kind::of(&backend.query).is_vacuum());
-        };
-        session
-            .spans_from(life.first.sent)
-            .iter()
-            .take_while(|span| span.sent <= life.first.received)
-            .any(|span| span.vacuum)
-    }
-
-    fn blocked(&self, lives: &[&Life]) -> Vec<Blocked> {
-        let is_migration = |pid| self.owner(pid) == Owner::Migration;
-        let claims: Vec<&Life> = lives
-            .iter()
-            .copied()
-            .filter(|life| is_migration(life.row.pid))
-            .collect();
-        let mut blocked: Vec<Blocked> = Vec::new();
-        for life in lives {
-            let pid = life.row.pid;
-            if life.row.claim != Claim::Waiting
-                || self.step.sessions.contains_key(&pid)
-                || self.owner(pid) == Owner::Watcher
-            {
-                continue;
-            }
-            let behind = blocked::behind(life, &self.step.waiters, &claims, &is_migration);
-            let Some(&blocker) = behind.first() else {
-                continue;
-            };
-            let edges = holds::edges(life, None, (self.step.started, self.end));
-            let still = edges.released_by.unwrap_or(self.end);
-            blocked.push(Blocked {
-                pid,
-                query: self.query_at(pid, edges.granted_from, still),
-                waited: Bounds::new(
-                    edges.released_from.since(edges.granted_by),
-                    Some(still.since(edges.granted_from)),
-                ),
-                behind: self.statement_at(blocker, edges.granted_by),
-            });
-        }
-        blocked.sort_by_key(|b| (std::cmp::Reverse(b.waited.at_least()), b.pid));
-        blocked
-    }
-
-    fn query_at(&self, pid: i32, from: Mono, to: Mono) -> String {
-        let sightings = self.backends.sightings(pid);
-        sightings
-            .iter()
-            .find(|(at, _)| *at >= from && *at <= to)
-            .or_else(|| sightings.last())
-            .map(|(_, backend)| backend.query.clone())
-            .unwrap_or_default()
-    }
-
-    /// What a session of the migration ran, or had run last, at a moment.
-    fn statement_at(&self, pid: i32, moment: Mono) -> String {
-        let Some(session) = self.session(pid) else {
-            return self.query_at(pid, moment, self.end);
-        };
-        session
-            .spans()
-            .iter()
-            .rev()
-            .find(|span| span.sent <= moment)
-            .map(|span| self.step.text(span.index))
-            .unwrap_or_default()
-    }
 }
