@@ -11,6 +11,7 @@ mod owner;
 mod scene;
 mod session;
 mod step;
+mod text;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::recording::format::{
 };
 use crate::stage::StageKind;
 
+use blind::Polls;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
@@ -196,7 +198,7 @@ pub struct Analyst {
     timeline: Timeline,
     lives: Lives,
     backends: Backends,
-    watched: bool,
+    polls: Polls,
     open: Option<OpenStep>,
 }
 
@@ -214,7 +216,7 @@ impl Analyst {
             },
             lives: Lives::default(),
             backends: Backends::default(),
-            watched: false,
+            polls: Polls::NotYet,
             open: None,
         }
     }
@@ -243,13 +245,13 @@ impl Analyst {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
-                self.watched = false;
+                self.polls = Polls::NotYet;
                 self.timeline.replays.push(Replay { steps: Vec::new() });
             }
             Event::StepStarted { step, at } => {
                 self.close_step();
                 self.lives.forget_finished();
-                self.open = Some(OpenStep::new(step, at, self.watched));
+                self.open = Some(OpenStep::new(step, at, self.polls));
             }
             Event::Locks {
                 before,
@@ -257,7 +259,7 @@ impl Analyst {
                 taken,
                 gone,
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.change(before, poll, &taken, &gone);
                 if let Some(open) = &mut self.open {
                     open.poll(poll);
@@ -266,7 +268,7 @@ impl Analyst {
             Event::Samples {
                 longest_gap, last, ..
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.seen_until(last);
                 if let Some(open) = &mut self.open {
                     open.watched(longest_gap, last);

@@ -183,18 +183,23 @@ impl Scene<'_> {
         }
         takers.dedup();
         // BEGIN and its like lie between the same two polls, but take no lock on a relation.
-        let texts: Vec<String> = takers.iter().map(|index| self.step.text(*index)).collect();
-        let (plain, control): (Vec<String>, Vec<String>) =
-            texts.into_iter().partition(|text| takes_locks(text));
+        let (plain, control): (Vec<usize>, Vec<usize>) = takers.into_iter().partition(|index| {
+            let text = self.step.text(*index);
+            text.is_none_or(|text| text.takes_locks)
+        });
+        let takers = if plain.is_empty() { control } else { plain };
         lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
         let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
         named.dedup();
         (
-            if plain.is_empty() { control } else { plain },
+            takers
+                .into_iter()
+                .map(|index| self.step.sql(index))
+                .collect(),
             named
                 .into_iter()
                 .take(LENGTHENERS)
-                .map(|index| self.step.text(index))
+                .map(|index| self.step.sql(index))
                 .collect(),
         )
     }
@@ -292,16 +297,7 @@ impl Scene<'_> {
             .iter()
             .rev()
             .find(|span| span.sent <= moment)
-            .map(|span| self.step.text(span.index))
+            .map(|span| self.step.sql(span.index))
             .unwrap_or_default()
     }
-}
-
-/// False for a statement that only opens or marks a transaction.
-fn takes_locks(sql: &str) -> bool {
-    use crate::sql::TransactionControl::{Begin, Release, RollbackTo, Savepoint};
-    !matches!(
-        Kind::of(sql).transaction_control(),
-        Some(Begin | Savepoint | Release | RollbackTo)
-    )
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::blind::Watch;
+use super::blind::{Polls, Watch};
 use super::blocked::Sighting;
 use super::lives::{Life, Lives};
 use super::owner::{Backends, Neighbours};
 use super::scene::Scene;
 use super::session::{Bracket, Session};
+use super::text::Text;
 use super::{BatchFacts, CommandFacts, StatementFacts, StepFacts};
 use crate::clock::Mono;
 use crate::recording::format::{Event, Outcome, Poll, Relation, StatementError, Trace};
-use crate::sql::{Kind, Verb};
 
 /// A step that is under way.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct OpenStep {
     attempts: u32,
     outcome: Option<Outcome>,
     pub(super) sessions: BTreeMap<i32, Session>,
-    texts: BTreeMap<usize, String>,
+    texts: BTreeMap<usize, Text>,
     runs: Vec<Run>,
     batches: Vec<(u64, Duration)>,
     pub(super) command: Option<(CommandFacts, Bracket)>,
@@ -47,8 +47,8 @@ struct Run {
 }
 
 impl OpenStep {
-    /// Begins; `watched` is true when polls were under way already.
-    pub fn new(step: usize, at: Mono, watched: bool) -> Self {
+    /// Begins.
+    pub fn new(step: usize, at: Mono, polls: Polls) -> Self {
         Self {
             step,
             started: at,
@@ -60,7 +60,7 @@ impl OpenStep {
             runs: Vec::new(),
             batches: Vec::new(),
             command: None,
-            watch: Watch::new(watched, at),
+            watch: Watch::new(polls, at),
             polls: Vec::new(),
             waiters: Vec::new(),
             relations: BTreeMap::new(),
@@ -99,7 +99,7 @@ impl OpenStep {
                 vacuum,
             } => {
                 if let Some(sql) = sql {
-                    self.texts.insert(index, sql);
+                    self.texts.insert(index, Text::new(sql));
                 }
                 self.sessions
                     .entry(pid)
@@ -233,13 +233,8 @@ impl OpenStep {
                     .map(|bracket| self.unproved(session, bracket))
             })
             .collect();
-        // What is prepared stays locked after the transaction of the session that prepared it. Its
-        // name may be hidden, so that PREPARE TRANSACTION looks like PREPARE.
-        let prepares = |text: &String| {
-            let verb = Kind::of(text).verb();
-            matches!(verb, Verb::PrepareTransaction | Verb::Prepare)
-        };
-        if self.texts.values().any(prepares) {
+        // What is prepared stays locked after the transaction of the session that prepared it.
+        if self.texts.values().any(|text| text.prepares) {
             windows.push(Bracket {
                 opened: self.started,
                 closed: end,
@@ -266,11 +261,7 @@ impl OpenStep {
             let Some(done) = span.done.filter(|_| next.sent <= bracket.closed) else {
                 break;
             };
-            if !self
-                .texts
-                .get(&span.index)
-                .is_some_and(|sql| keeps_locks(sql))
-            {
+            if !self.text(span.index).is_some_and(|text| text.keeps_locks) {
                 break;
             }
             let first = self.polls.partition_point(|poll| poll.sent < done);
@@ -280,10 +271,7 @@ impl OpenStep {
                 .is_some_and(|poll| poll.received <= next.sent)
             {
                 // COMMIT itself takes no lock on a relation, however long its flush lasts.
-                let ends = self
-                    .texts
-                    .get(&next.index)
-                    .is_some_and(|sql| is_commit(sql));
+                let ends = self.text(next.index).is_some_and(|text| text.commits);
                 opened = if ends { bracket.closed } else { next.sent };
             }
         }
@@ -311,7 +299,7 @@ impl OpenStep {
                 continue;
             }
             facts.push(StatementFacts {
-                sql: self.text(run.index),
+                sql: self.sql(run.index),
                 started: run.sent.since(self.started),
                 elapsed,
                 rows: run.rows,
@@ -342,40 +330,14 @@ impl OpenStep {
         })
     }
 
-    /// The text of the statement in this place of the step; empty where none was told.
-    pub(super) fn text(&self, index: usize) -> String {
-        self.texts.get(&index).cloned().unwrap_or_default()
+    /// What was told of the statement in this place of the step.
+    pub(super) fn text(&self, index: usize) -> Option<&Text> {
+        self.texts.get(&index)
     }
-}
 
-fn is_commit(sql: &str) -> bool {
-    use crate::sql::TransactionControl::Commit;
-    Kind::of(sql).transaction_control() == Some(Commit { chain: false })
-}
-
-/// True for a statement that is not known to hide subtransactions: a block of code may roll one back,
-/// and its locks with it. A function that a trigger or an expression calls may as well; that is one of
-/// the report's limits.
-fn keeps_locks(sql: &str) -> bool {
-    use crate::sql::Verb;
-    matches!(
-        Kind::of(sql).verb(),
-        Verb::Begin
-            | Verb::Savepoint
-            | Verb::Set { .. }
-            | Verb::Insert
-            | Verb::Update
-            | Verb::Delete
-            | Verb::Merge
-            | Verb::With
-            | Verb::Copy
-            | Verb::Create(_)
-            | Verb::Alter(_)
-            | Verb::Drop(_)
-            | Verb::Truncate
-            | Verb::Comment
-            | Verb::Lock
-            | Verb::Refresh
-            | Verb::Reindex
-    )
+    /// Its SQL; empty where nothing was told.
+    pub(super) fn sql(&self, index: usize) -> String {
+        self.text(index)
+            .map_or_else(String::new, |text| text.sql.clone())
+    }
 }
