@@ -347,8 +347,8 @@ impl Analyst {
         self.timeline.sampling = Some(match self.timeline.sampling.take() {
             None => next,
             Some(sum) => SamplingFacts {
-                samples: sum.samples + next.samples,
-                dropped: sum.dropped + next.dropped,
+                samples: sum.samples.saturating_add(next.samples),
+                dropped: sum.dropped.saturating_add(next.dropped),
                 gap: worst(sum.gap, next.gap),
                 round_trip: worst(sum.round_trip, next.round_trip),
                 error: next.error.or(sum.error),

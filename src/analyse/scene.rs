@@ -33,11 +33,14 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     fn owner(&self, pid: i32) -> Owner {
-        if self.step.sessions.contains_key(&pid) {
+        let driven = |pid| self.step.sessions.contains_key(&pid);
+        // A worker is its leader's. A leader has none itself: a damaged recording may have circles.
+        let pid = match self.backends.leader(pid) {
+            Some(leader) if !driven(pid) => leader,
+            _ => pid,
+        };
+        if driven(pid) {
             return Owner::Migration;
-        }
-        if let Some(leader) = self.backends.leader(pid) {
-            return self.owner(leader);
         }
         match self.backends.owner(pid, self.neighbours) {
             // A stranger's application in a step of plain SQL is nobody of ours.

@@ -307,9 +307,14 @@ impl OpenStep {
             });
         }
         if let (true, [only]) = (repeated, facts.as_mut_slice()) {
-            only.rows = self.batches.iter().map(|(rows, _)| rows).sum();
+            only.rows = self.batch_rows();
         }
         facts
+    }
+
+    fn batch_rows(&self) -> u64 {
+        let rows = self.batches.iter().map(|(rows, _)| *rows);
+        rows.fold(0, u64::saturating_add)
     }
 
     fn batch_facts(&self) -> Option<BatchFacts> {
@@ -324,7 +329,7 @@ impl OpenStep {
         };
         Some(BatchFacts {
             count: self.batches.len() as u64,
-            rows: self.batches.iter().map(|(rows, _)| rows).sum(),
+            rows: self.batch_rows(),
             early: median(&self.batches[..tenth]),
             late: median(&self.batches[self.batches.len() - tenth..]),
         })
