@@ -121,10 +121,15 @@ impl OpenStep {
                 in_transaction,
                 error,
             } => {
+                let run = self.runs.iter_mut().rev().find(|run| run.pid == pid);
                 if let Some(session) = self.sessions.get_mut(&pid) {
                     session.done(at, in_transaction);
+                    let text = run.as_ref().and_then(|run| self.texts.get(&run.index));
+                    if error.is_none() && text.is_some_and(|text| text.prepares) {
+                        session.prepared(at);
+                    }
                 }
-                if let Some(run) = self.runs.iter_mut().rev().find(|run| run.pid == pid) {
+                if let Some(run) = run {
                     run.done = Some(at);
                     run.rows = rows;
                     run.error = error;
@@ -291,7 +296,14 @@ impl OpenStep {
         // A batch's statement is sent many times: its time and rows add up. The transaction around
         // it is no statement of the user's.
         let repeated = !self.batches.is_empty();
-        for run in self.runs.iter().filter(|run| !repeated || run.index == 0) {
+        let mut runs: Vec<&Run> = self
+            .runs
+            .iter()
+            .filter(|run| !repeated || run.index == 0)
+            .collect();
+        // Of several sessions, one may have been heard of late.
+        runs.sort_by_key(|run| (run.sent, run.pid));
+        for run in runs {
             let elapsed = run.done.map(|done| done.since(run.sent));
             if let Some(same) = facts.last_mut().filter(|_| repeated) {
                 same.elapsed = same.elapsed.zip(elapsed).map(|(a, b)| a + b);
