@@ -57,8 +57,13 @@ impl Scene<'_> {
         }
     }
 
+    /// The session that lockproof drives in this process, or of which it is a worker: that waits
+    /// for its workers to be gone before it replies.
     fn session(&self, pid: i32) -> Option<&Session> {
-        self.step.sessions.get(&pid)
+        let sessions = &self.step.sessions;
+        sessions
+            .get(&pid)
+            .or_else(|| sessions.get(&self.backends.leader(pid)?))
     }
 
     fn edges(&self, life: &Life) -> Edges {
