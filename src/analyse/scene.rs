@@ -82,9 +82,9 @@ impl Scene<'_> {
             .filter(|life| life.row.claim == Claim::Granted && life.row.relation != 0)
             .collect();
         granted.sort_by_key(|life| (life.first.sent, life.row));
-        let mut asked = BTreeMap::new();
+        let mut asked: BTreeMap<LockRow, Vec<&Life>> = BTreeMap::new();
         for life in lives.iter().filter(|l| l.row.claim == Claim::Waiting) {
-            asked.entry(life.row).or_insert(*life);
+            asked.entry(life.row).or_default().push(*life);
         }
         let mut taken = vec![false; granted.len()];
         for index in 0..granted.len() {
@@ -146,12 +146,20 @@ impl Scene<'_> {
         facts.foreign_holds.sort_by_key(order);
     }
 
-    fn hold(&self, life: &Life, edges: &Edges, asked: &BTreeMap<LockRow, &Life>) -> Hold {
+    fn hold(&self, life: &Life, edges: &Edges, asked: &BTreeMap<LockRow, Vec<&Life>>) -> Hold {
         let waiting = LockRow {
             claim: Claim::Waiting,
             ..life.row
         };
-        let asked = asked.get(&waiting).map(|waiting| self.edges(waiting));
+        // The last one: a block of code may have asked in vain before, in the same transaction.
+        let asked = asked
+            .get(&waiting)
+            .and_then(|waits| {
+                waits
+                    .iter()
+                    .rfind(|wait| wait.first.sent <= life.first.sent)
+            })
+            .map(|wait| self.edges(wait));
         let relation = self.step.relations.get(&life.row.relation);
         let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
         Hold {

@@ -2,6 +2,7 @@
 //! known. `tests/bounds.rs` has the simpler ones of one session.
 
 mod history;
+mod told;
 mod watch;
 mod world;
 
@@ -19,8 +20,8 @@ use proptest::prelude::*;
 use history::{Lock, Who};
 use world::{Step, StepSeed, World, seed};
 
-fn header(world: &World) -> Header {
-    let step = |(index, _)| StepHeader {
+fn header(steps: usize, gap_floor: Duration) -> Header {
+    let step = |index| StepHeader {
         name: format!("step {index}"),
         kind: StepKind::Sql,
         budgets: Vec::new(),
@@ -36,9 +37,9 @@ fn header(world: &World) -> Header {
             digest: String::new(),
         },
         policy: Policy::default(),
-        steps: world.steps.iter().enumerate().map(step).collect(),
+        steps: (0..steps).map(step).collect(),
         interval: Duration::from_millis(2),
-        gap_floor: world.floor,
+        gap_floor,
         replays: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
@@ -46,7 +47,7 @@ fn header(world: &World) -> Header {
 }
 
 fn timeline(world: &World, events: Vec<Event>) -> Timeline {
-    let mut analyst = Analyst::new(header(world));
+    let mut analyst = Analyst::new(header(world.steps.len(), world.floor));
     for event in events {
         analyst.push(event);
     }
