@@ -8,8 +8,10 @@ mod blocked;
 mod holds;
 mod lives;
 mod owner;
+mod scene;
 mod session;
 mod step;
+mod text;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::recording::format::{
 };
 use crate::stage::StageKind;
 
+use blind::Polls;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
@@ -197,7 +200,7 @@ pub struct Analyst {
     timeline: Timeline,
     lives: Lives,
     backends: Backends,
-    watched: bool,
+    polls: Polls,
     open: Option<OpenStep>,
 }
 
@@ -215,7 +218,7 @@ impl Analyst {
             },
             lives: Lives::default(),
             backends: Backends::default(),
-            watched: false,
+            polls: Polls::NotYet,
             open: None,
         }
     }
@@ -244,7 +247,7 @@ impl Analyst {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
-                self.watched = false;
+                self.polls = Polls::NotYet;
                 self.timeline.replays.push(Replay {
                     repeat,
                     steps: Vec::new(),
@@ -253,7 +256,7 @@ impl Analyst {
             Event::StepStarted { step, at } => {
                 self.close_step();
                 self.lives.forget_finished();
-                self.open = Some(OpenStep::new(step, at, self.watched));
+                self.open = Some(OpenStep::new(step, at, self.polls));
             }
             Event::Locks {
                 before,
@@ -261,7 +264,7 @@ impl Analyst {
                 taken,
                 gone,
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.change(before, poll, &taken, &gone);
                 if let Some(open) = &mut self.open {
                     open.poll(poll);
@@ -270,7 +273,7 @@ impl Analyst {
             Event::Samples {
                 longest_gap, last, ..
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.seen_until(last);
                 if let Some(open) = &mut self.open {
                     open.watched(longest_gap, last);
@@ -349,8 +352,8 @@ impl Analyst {
         self.timeline.sampling = Some(match self.timeline.sampling.take() {
             None => next,
             Some(sum) => SamplingFacts {
-                samples: sum.samples + next.samples,
-                dropped: sum.dropped + next.dropped,
+                samples: sum.samples.saturating_add(next.samples),
+                dropped: sum.dropped.saturating_add(next.dropped),
                 gap: worst(sum.gap, next.gap),
                 round_trip: worst(sum.round_trip, next.round_trip),
                 error: next.error.or(sum.error),

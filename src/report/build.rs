@@ -272,8 +272,8 @@ fn limits(timeline: &Timeline) -> Vec<String> {
 
 fn stage_limits(stage: &StageFacts) -> Vec<String> {
     let mut limits = stage.notes.clone();
-    let rows: u64 = stage.snapshot.tables.iter().map(|table| table.rows).sum();
-    if stage.kind != StageKind::External && rows == 0 {
+    let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
+    if stage.kind != StageKind::External && empty {
         limits.push("the database is empty: holds on empty tables prove nothing".to_owned());
     } else if let Some(largest) = stage.snapshot.tables.iter().max_by_key(|table| table.rows) {
         limits.push(format!(

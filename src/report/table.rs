@@ -12,6 +12,7 @@ use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
+use crate::recording::format::TableFacts;
 use crate::stage::StageKind;
 
 /// A line below the head and one below the last step.
@@ -54,8 +55,12 @@ pub fn render(report: &Report, palette: Palette) -> String {
 fn head(report: &Report) -> String {
     let mut lines = vec![format!("lockproof: {}", report.scenario.name)];
     if let Some(snapshot) = &report.snapshot {
-        let rows: u64 = snapshot.tables.iter().map(|table| table.rows).sum();
-        let bytes: u64 = snapshot.tables.iter().map(|table| table.bytes).sum();
+        let sum = |of: fn(&TableFacts) -> u64| {
+            let numbers = snapshot.tables.iter().map(of);
+            numbers.fold(0, u64::saturating_add)
+        };
+        let rows = sum(|table| table.rows);
+        let bytes = sum(|table| table.bytes);
         lines.push(format!(
             "  snapshot {}: {} rows in {} table{}, {}",
             snapshot.name,
