@@ -21,7 +21,7 @@ check: ## Formatting, lints and documentation, warnings denied
 test: ## Install what the tests need, check, then run every test
 	tests/setup.sh
 	@if docker version >/dev/null 2>&1; then \
-		tests/image/build.sh 15 && tests/image/build.sh 17; \
+		for major in 13 15 17 18; do tests/image/build.sh $$major || exit 1; done; \
 	else \
 		echo 'test: no container engine answers, tests on container stages cannot run'; \
 	fi

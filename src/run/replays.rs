@@ -367,13 +367,7 @@ async fn stage_event(run: &Run<'_>, observer: &Session, server: &Server) -> Resu
         .map(|row| (row.get("name"), row.get("value")))
         .collect();
     let tables = snapshot::tables(&observer.client).await?;
-    let mut notes = Vec::new();
-    if server.major > NEWEST_MAJOR {
-        notes.push(format!(
-            "PostgreSQL {} is newer than any this lockproof was tested with ({NEWEST_MAJOR})",
-            server.major
-        ));
-    }
+    let mut notes: Vec<String> = untested(server.major).into_iter().collect();
     if matches!(run.ground.provider, Provider::External(_)) {
         notes.push(
             "the server is external: it was changed by the run, and an unproven step was not \
@@ -392,4 +386,26 @@ async fn stage_event(run: &Run<'_>, observer: &Session, server: &Server) -> Resu
         snapshot: run.ground.source.facts(tables),
         notes,
     })
+}
+
+/// A warning for a server that came after this lockproof.
+fn untested(major: u32) -> Option<String> {
+    (major > NEWEST_MAJOR).then(|| {
+        format!(
+            "PostgreSQL {major} is newer than any this lockproof was tested with ({NEWEST_MAJOR})"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_newer_than_any_that_was_tested_is_warned_of() {
+        let warning = untested(NEWEST_MAJOR + 1).expect("a warning");
+        assert!(warning.starts_with("PostgreSQL 19 is newer"), "{warning}");
+        assert_eq!(untested(NEWEST_MAJOR), None);
+        assert_eq!(untested(12), None);
+    }
 }

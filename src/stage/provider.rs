@@ -1,6 +1,7 @@
 //! Which stage a run gets, and one face for the three kinds of it.
 
 use super::docker::{Docker, DockerStage, Limits};
+use super::local::binaries::OLDEST_MAJOR;
 use super::local::{Local, LocalStage};
 use super::{Endpoint, Fill, Request, RunningStage, StageKind, Watch, docker, local};
 use crate::plan::{StageChoice, StagePlan};
@@ -90,6 +91,17 @@ impl Provider {
             None => default_image(&docker, major).await?,
         };
         let info = docker.ensure_image(&image, watch).await?;
+        // Before anything is restored into it, which takes long.
+        if info.postgres_major < OLDEST_MAJOR {
+            return Err(Error::stage(format!(
+                "image `{image}` has PostgreSQL {}, older than the oldest that is supported, \
+                 {OLDEST_MAJOR}",
+                info.postgres_major
+            ))
+            .help(format!(
+                "use an image of PostgreSQL {OLDEST_MAJOR} or newer, such as --image postgres:{DEFAULT_MAJOR}"
+            )));
+        }
         if let Some(major) = major.filter(|major| *major > info.postgres_major) {
             return Err(Error::stage(format!(
                 "image `{image}` has PostgreSQL {}, the snapshot is from {major}",

@@ -170,6 +170,35 @@ fn a_container_that_is_killed() {
     room.assert_engine_clean();
 }
 
+#[test]
+fn an_image_of_a_server_that_is_too_old() {
+    if !has_engine() {
+        return;
+    }
+    // It says which major it has; nothing of it is ever started.
+    let image = format!("lockproof-test/old:{:08x}", rand::random::<u32>());
+    let room = Room::new();
+    let nothing = room.file("nothing.tar", [0; 10_240]).display().to_string();
+    let major = ["--change", "ENV PG_MAJOR=11"];
+    output(
+        "docker",
+        &[&["import"], &major[..], &[&nothing, &image]].concat(),
+    );
+    let scenario = room.scenario(STEP).display().to_string();
+    let ran = room.lockproof(&["run", &scenario, "--stage", "docker", "--image", &image]);
+    output("docker", &["image", "rm", &image]);
+    ran.expect(
+        3,
+        &[
+            &format!(
+                "image `{image}` has PostgreSQL 11, older than the oldest that is supported, 12"
+            ),
+            "12 or newer",
+        ],
+    );
+    room.assert_engine_clean();
+}
+
 /// The postmaster is killed in the middle of the second step.
 fn killed(second: &str) {
     let room = Room::new();

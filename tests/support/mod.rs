@@ -46,10 +46,15 @@ pub fn image() -> String {
     std::env::var("LOCKPROOF_TEST_IMAGE").unwrap_or_else(|_| "lockproof/postgres:17".to_owned())
 }
 
-/// Whether there is an engine with the image.
+/// Whether there is an engine with the image of container stages.
 pub fn has_engine() -> bool {
+    has_image(&image())
+}
+
+/// Whether there is an engine with this image.
+pub fn has_image(image: &str) -> bool {
     let found = Command::new("docker")
-        .args(["image", "inspect", &image()])
+        .args(["image", "inspect", image])
         .output();
     match found {
         Ok(output) if output.status.success() => true,
