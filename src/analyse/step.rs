@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::blind::Watch;
 use super::blocked::{self, Sighting};
-use super::holds::{self, Edges};
+use super::holds::{self, Edges, Succession};
 use super::lives::{Life, Lives};
 use super::owner::{Backends, Neighbours, Owner};
 use super::session::{Bracket, Session};
@@ -467,22 +467,25 @@ impl Scene<'_> {
                     continue;
                 }
                 let led = self.backends.leader(next.row.pid) == Some(life.row.pid);
+                let vacuums = || self.is_vacuum(tail) && self.is_vacuum(next);
                 if holds::same_group(life, next, led) {
                     taken[later] = true;
                     edges = edges.joined_by(self.edges(next));
-                } else if holds::continues(tail, next, || {
-                    self.is_vacuum(tail) && self.is_vacuum(next)
-                }) {
+                } else if let Some(succession) = holds::succession(tail, next, vacuums) {
                     taken[later] = true;
                     tail = next;
-                    edges = edges.joined_by(self.edges(tail));
+                    edges = match succession {
+                        Succession::HandedOver => edges.joined_by(self.edges(tail)),
+                        Succession::CarriedOn => edges.perhaps_joined_by(self.edges(tail)),
+                    };
                 }
             }
             let owner = self.owner(life.row.pid);
             let relation = self.step.relations.get(&life.row.relation);
             match (owner, relation.map(|relation| relation.origin)) {
                 (Owner::Watcher, _) => {}
-                (Owner::Unclear, Some(Origin::New)) => {}
+                // Nobody's business either, and without a name until it is committed.
+                (Owner::Unclear | Owner::Foreign, Some(Origin::New)) => {}
                 (Owner::Unclear, _) if life.first.received < self.step.started => {}
                 // The program's or a stranger's: the program held it so long, or not at all.
                 (Owner::Unclear, _) => {
@@ -516,7 +519,14 @@ impl Scene<'_> {
         };
         let asked = asked.get(&waiting).map(|waiting| self.edges(waiting));
         let relation = self.step.relations.get(&life.row.relation);
-        let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
+        let (granted_by, lengthened_by) = match self.session(life.row.pid) {
+            Some(session) => self.statements_of(session, edges),
+            // While it waited, it ran what took the lock, and nothing else.
+            None => {
+                let from = asked.map_or(edges.granted_from, |asked| asked.granted_from);
+                self.queries_of(life.row.pid, (from, edges.released_by.unwrap_or(self.end)))
+            }
+        };
         Hold {
             relation: relation.map_or_else(
                 || format!("oid {}", life.row.relation),
@@ -534,10 +544,7 @@ impl Scene<'_> {
     }
 
     /// The statements that may have taken a lock, and those that ran while it was held.
-    fn statements_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
-        let Some(session) = self.session(pid) else {
-            return self.queries_of(pid, edges);
-        };
+    fn statements_of(&self, session: &Session, edges: &Edges) -> (Vec<String>, Vec<String>) {
         let mut takers = Vec::new();
         let mut lengtheners = Vec::new();
         let last = edges.granted_by.max(edges.released_from);
@@ -570,14 +577,16 @@ impl Scene<'_> {
         )
     }
 
-    /// The same from what `pg_stat_activity` showed, where another program drives the session.
-    fn queries_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
+    /// The same from what `pg_stat_activity` showed between two moments, where another program drives
+    /// the session. A query that it had been seen with before is not told again.
+    fn queries_of(&self, pid: i32, (from, to): (Mono, Mono)) -> (Vec<String>, Vec<String>) {
         let mut queries: Vec<&str> = Vec::new();
-        let held = (edges.granted_from, edges.released_by.unwrap_or(self.end));
         let sightings = self.backends.sightings(pid);
-        let first = sightings.partition_point(|(at, _)| *at < held.0);
+        let first = sightings.partition_point(|(at, _)| *at < from);
+        let news = sightings.get(first).is_some_and(|(at, _)| *at <= to);
+        let first = if news { first } else { first.saturating_sub(1) };
         for (at, backend) in &sightings[first..] {
-            if *at > held.1 || queries.len() > LENGTHENERS {
+            if *at > to || queries.len() > LENGTHENERS {
                 break;
             }
             if !queries.contains(&backend.query.as_str()) {
@@ -616,10 +625,15 @@ impl Scene<'_> {
         let mut blocked: Vec<Blocked> = Vec::new();
         for life in lives {
             let pid = life.row.pid;
-            if life.row.claim != Claim::Waiting
-                || self.step.sessions.contains_key(&pid)
-                || self.owner(pid) == Owner::Watcher
-            {
+            let ours = match self.owner(pid) {
+                Owner::Watcher => true,
+                // A program's sessions that wait for one another are nobody's victims.
+                Owner::Migration => {
+                    self.step.command.is_some() || self.step.sessions.contains_key(&pid)
+                }
+                Owner::Unclear | Owner::Foreign => false,
+            };
+            if life.row.claim != Claim::Waiting || ours {
                 continue;
             }
             let behind = blocked::behind(life, &self.step.waiters, &claims, &is_migration);
