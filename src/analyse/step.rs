@@ -9,7 +9,7 @@ use super::holds::{self, Edges, Succession};
 use super::lives::{Life, Lives};
 use super::owner::{Backends, Neighbours, Owner};
 use super::session::{Bracket, Session};
-use super::{BatchFacts, Blocked, CommandFacts, Hold, StatementFacts, StepFacts};
+use super::{BatchFacts, Blocked, CommandFacts, Hold, Holder, StatementFacts, StepFacts};
 use crate::bounds::Bounds;
 use crate::clock::Mono;
 use crate::recording::format::{
@@ -491,6 +491,7 @@ impl Scene<'_> {
                 (Owner::Unclear, _) => {
                     let mut hold = self.hold(life, &edges, &asked);
                     hold.hold = Bounds::new(Duration::ZERO, hold.hold.at_most());
+                    hold.holder = Holder::Unclear;
                     facts.holds.push(hold);
                 }
                 (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
@@ -535,6 +536,7 @@ impl Scene<'_> {
             parent: relation.and_then(|relation| relation.parent.clone()),
             mode: life.row.mode,
             pid: life.row.pid,
+            holder: Holder::Known,
             hold: edges.hold(),
             wait: holds::wait(asked, edges),
             granted_after: edges.granted_by.since(self.step.started),
