@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::report::{ACCESS_EXCLUSIVE, at_least, at_most, list, ran, script, sql};
+use crate::support::report::{ACCESS_EXCLUSIVE, at_least, at_most, list, ran, ran_on, script, sql};
+use crate::support::server::Server;
 use crate::support::{Room, has_server};
 use crate::{BUDGET, LONG, WITH_BUDGET};
 
@@ -54,9 +55,36 @@ fn several_connections_of_one_command_each_have_their_own_locks() {
         .iter()
         .filter(|hold| at_least(&hold["wait_ms"]) > BUDGET);
     assert_eq!(waited.count(), 1, "{report}");
+    // The one that waited was seen with its query before it had the lock.
+    for hold in report.holds(1, ACCESS_EXCLUSIVE) {
+        let taken = "BEGIN; LOCK TABLE items; SELECT pg_sleep(?); COMMIT";
+        assert_eq!(hold["granted_by"], taken, "{hold}");
+    }
     // Neither is another's victim: both are the migration.
     assert_eq!(list(report.step(1), "blocked").len(), 0, "{report}");
     assert_eq!(list(report.step(0), "foreign_holds").len(), 0, "{report}");
+}
+
+#[test]
+fn a_strangers_lock_beside_a_command_is_neither_charged_nor_passed_over() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::with_app("CREATE TABLE items (id int)");
+    let locks = "BEGIN; LOCK TABLE items; SELECT pg_sleep(0.8); COMMIT";
+    let step = script("it", "psql -Xqc 'SELECT pg_sleep(2.5)'");
+    let (ran, report) = server.beside(locks, || ran_on(&Room::new(), &server, &step, WITH_BUDGET));
+    ran.expect(
+        5,
+        &[
+            "verdict: unproven",
+            "is the program's or a stranger's",
+            "PGAPPNAME",
+        ],
+    );
+    let hold = report.hold(0, ACCESS_EXCLUSIVE, "items");
+    assert_eq!(hold["hold_ms"]["at_least"], 0.0, "{hold}");
+    assert!(at_most(&hold["hold_ms"]) > BUDGET, "{hold}");
 }
 
 #[test]

@@ -135,6 +135,30 @@ fn subtransactions_rolled_back_end_their_locks() {
 }
 
 #[test]
+fn a_lock_taken_again_after_a_rollback_is_another_one() {
+    if !has_server() {
+        return;
+    }
+    // The savepoints in between use up what may be spent on polls.
+    let round = format!(
+        "LOCK TABLE items; SELECT pg_sleep(0.03); {} ROLLBACK TO a;",
+        "SAVEPOINT b; RELEASE b;".repeat(20)
+    );
+    let step = sql(
+        "it",
+        "transaction",
+        &format!("SAVEPOINT a; {}", round.repeat(16)),
+    );
+    let (ran, report) = ran(&Room::new(), &step, WITH_BUDGET);
+    ran.expect(0, &["verdict: within"]);
+    let holds = report.holds(0, ACCESS_EXCLUSIVE);
+    assert!((12..=16).contains(&holds.len()), "{report}");
+    for hold in holds {
+        assert!(at_most(&hold["hold_ms"]) < BUDGET, "{hold}");
+    }
+}
+
+#[test]
 fn locks_that_a_block_rolled_back_unseen_are_not_excluded() {
     if !has_server() {
         return;
