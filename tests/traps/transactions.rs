@@ -106,7 +106,7 @@ fn subtransactions_rolled_back_end_their_locks() {
         sql(
             "rolled-back",
             "transaction",
-            &format!("SAVEPOINT a; LOCK TABLE items; ROLLBACK TO a; {LONG}"),
+            &format!("SAVEPOINT a; LOCK TABLE items; SELECT pg_sleep(0.1); ROLLBACK TO a; {LONG}"),
         ),
         sql(
             "caught",
