@@ -79,8 +79,8 @@ fn autovacuum_in_the_way_is_waited_for_not_held() {
         sql("waits", "autocommit", &at_work),
         sql(
             "alters",
-            "autocommit",
-            "ALTER TABLE big ADD COLUMN extra int",
+            "transaction",
+            "ALTER TABLE big ADD COLUMN extra int; SELECT pg_sleep(0.1)",
         ),
     ];
     let (ran, report) = ran_with_autovacuum(&steps);

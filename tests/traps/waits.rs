@@ -20,7 +20,7 @@ fn a_wait_for_a_relation_is_timed_from_request_to_grant() {
     let step = sql(
         "it",
         "transaction",
-        "ALTER TABLE items ADD COLUMN extra int",
+        "ALTER TABLE items ADD COLUMN extra int; SELECT pg_sleep(0.1)",
     );
     let (ran, report) = server.behind(reads, LONG_WAIT, || {
         ran_on(&Room::new(), &server, &step, WITH_BUDGET)
