@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PG ?= 17
 
-.PHONY: help build check test golden bench image demo fmt clean
+.PHONY: help build check test golden fuzz bench image demo fmt clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -14,6 +14,7 @@ build: ## Build target/release/lockproof
 
 check: ## Formatting, lints and documentation, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 
@@ -34,6 +35,9 @@ test: ## Install what the tests need, check, then run every test
 golden: ## Write the goldens and the schema anew; read every difference before it is committed
 	INSTA_UPDATE=always $(CARGO) test --test golden --test schema
 	git diff --stat -- tests/golden schema
+
+fuzz: ## Run the fuzz targets for a minute each, as in `make fuzz FUZZ=split FUZZ_SECONDS=600` (recording, scenario, split)
+	FUZZ='$(FUZZ)' FUZZ_SECONDS='$(FUZZ_SECONDS)' fuzz/run.sh
 
 bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, analysis)
 	BENCH='$(BENCH)' $(CARGO) bench --bench bench

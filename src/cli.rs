@@ -57,6 +57,16 @@ pub enum Color {
     Never,
 }
 
+/// Whether looks at the locks draw closer together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Cadence {
+    /// Some 0.25ms apart around a lock that may break its budget, --interval while nothing happens
+    #[default]
+    Adaptive,
+    /// Always --interval apart
+    Fixed,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -208,7 +218,7 @@ pub struct Run {
     /// End with 0 instead of 5 where nothing is exceeded but something is unproven
     #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
     pub allow_unproven: bool,
-    /// The time between two looks at the locks, 0.5ms to 1s [default: 2ms]
+    /// The longest time between two looks at the locks, 0.5ms to 1s [default: 2ms]
     #[arg(
         long,
         env = "LOCKPROOF_INTERVAL",
@@ -216,6 +226,15 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub interval: Option<String>,
+    /// Whether looks draw closer together while a budget is at stake
+    #[arg(
+        long,
+        env = "LOCKPROOF_CADENCE",
+        value_name = "HOW",
+        help_heading = "Judgement"
+    )]
+    #[arg(value_enum, default_value_t)]
+    pub cadence: Cadence,
     /// At most so many replays, each on a fresh copy, while a step is unproven: 1 to 20 [default: 3]
     #[arg(
         long,
@@ -224,6 +243,16 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub replays: Option<u32>,
+    /// Measure everything so many times, each on a fresh copy, and judge the worst: 1 to 1000 [default: 1]
+    ///
+    /// Shows how the holds are distributed. Each time, an unproven step is replayed up to --replays times.
+    #[arg(
+        long,
+        env = "LOCKPROOF_REPEAT",
+        value_name = "N",
+        help_heading = "Judgement"
+    )]
+    pub repeat: Option<u32>,
 
     /// Write the report as JSON; `-` is standard output
     #[arg(

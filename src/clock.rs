@@ -20,6 +20,13 @@ impl Mono {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The moment `duration` after this one.
+    pub fn after(self, duration: Duration) -> Self {
+        // u64 nanoseconds last for 584 years.
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
 }
 
 impl fmt::Display for Mono {

@@ -1,12 +1,14 @@
 //! Timeline × policy → findings and verdict. Pure.
 //!
 //! A step that was replayed several times is exceeded when any replay proves it, within when one
-//! proves that and none disproves it, else unproven. A gate fails closed.
+//! proves that and none disproves it, else unproven. Where all is measured repeatedly, each time is
+//! judged like that by itself, and the worst counts. A gate fails closed.
 
 use std::time::Duration;
 
-use crate::analyse::{Blocked, Hold, StepFacts, Timeline};
-use crate::bounds::Proof;
+use crate::analyse::{Blocked, Hold, Replay, StepFacts, Timeline};
+use crate::bounds::{Bounds, Proof};
+use crate::pg::LockMode;
 use crate::plan::{Level, OnWarning, Policy};
 use crate::recording::format::{Outcome, StepHeader, Trace};
 
@@ -70,8 +72,19 @@ pub struct StepJudgement {
     pub facts: Option<StepFacts>,
     /// Replays that ran it.
     pub replays: u32,
+    /// How it came out each time it was measured; more than one only if that was asked for.
+    pub repeats: Vec<Repeat>,
     /// What is to be said about it.
     pub findings: Vec<Finding>,
+}
+
+/// One measurement of a step among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// How it came out.
+    pub verdict: Verdict,
+    /// Its longest hold of ACCESS EXCLUSIVE; None: it had none.
+    pub hold: Option<Bounds>,
 }
 
 /// Something to be said about a step.
@@ -140,37 +153,102 @@ pub enum FindingKind {
 
 /// Judges everything.
 pub fn judge(timeline: &Timeline, policy: &Policy) -> Judgement {
-    let steps: Vec<StepJudgement> = timeline
-        .header
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(index, header)| {
-            let tries: Vec<StepJudgement> = timeline
-                .replays
-                .iter()
-                .flat_map(|replay| &replay.steps)
-                .filter(|facts| facts.step == index)
-                .map(|facts| judge_step(facts, header, policy))
-                .collect();
-            decide(tries)
+    let repeats: Vec<&[Replay]> = repeats(timeline).collect();
+    let steps: Vec<StepJudgement> = (0..timeline.header.steps.len())
+        .map(|index| {
+            worst_repeat(
+                repeats
+                    .iter()
+                    .map(|replays| judge_repeat(timeline, policy, replays, index)),
+            )
         })
         .collect();
-    let verdict = steps
-        .iter()
-        .map(|step| step.verdict)
-        .max_by_key(|verdict| verdict.weight())
-        .map_or(Verdict::Unproven, |worst| match worst {
-            // A step that was not reached is not proved.
-            Verdict::NotRun => Verdict::Unproven,
-            worst => worst,
-        });
-    let verdict = if timeline.stage_lost.is_some() {
-        Verdict::Failed
-    } else {
-        verdict
-    };
+    let mut verdict = worst_step(steps.iter().map(|step| step.verdict));
+    // What was to be measured and was not is not proved.
+    if repeats.len() < timeline.header.repeat as usize
+        && Verdict::Unproven.weight() > verdict.weight()
+    {
+        verdict = Verdict::Unproven;
+    }
+    if timeline.stage_lost.is_some() {
+        verdict = Verdict::Failed;
+    }
     Judgement { verdict, steps }
+}
+
+/// How the last measurement stands by itself, as far as it got.
+pub fn last_repeat(timeline: &Timeline, policy: &Policy) -> Verdict {
+    let replays = repeats(timeline).last().unwrap_or_default();
+    let steps = 0..timeline.header.steps.len();
+    worst_step(steps.map(|index| judge_repeat(timeline, policy, replays, index).verdict))
+}
+
+/// The replays of each measurement.
+fn repeats(timeline: &Timeline) -> impl Iterator<Item = &[Replay]> {
+    timeline.replays.chunk_by(|a, b| a.repeat == b.repeat)
+}
+
+/// A run's verdict, or a measurement's.
+fn worst_step(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    match verdicts.max_by_key(|verdict| verdict.weight()) {
+        // A step that was not reached is not proved.
+        None | Some(Verdict::NotRun) => Verdict::Unproven,
+        Some(worst) => worst,
+    }
+}
+
+/// A step's verdict from one measurement.
+fn judge_repeat(
+    timeline: &Timeline,
+    policy: &Policy,
+    replays: &[Replay],
+    step: usize,
+) -> StepJudgement {
+    decide(
+        replays
+            .iter()
+            .flat_map(|replay| &replay.steps)
+            .filter(|facts| facts.step == step)
+            .map(|facts| judge_step(facts, &timeline.header.steps[step], policy))
+            .collect(),
+    )
+}
+
+/// A step's verdict from all measurements: the worst of those that reached it, and among equals the one
+/// with the longest hold.
+fn worst_repeat(repeats: impl Iterator<Item = StepJudgement>) -> StepJudgement {
+    let (reached, not): (Vec<_>, Vec<_>) = repeats.partition(|judged| judged.facts.is_some());
+    let summary = reached.iter().map(|judged| Repeat {
+        verdict: judged.verdict,
+        hold: judged.facts.as_ref().and_then(longest_hold),
+    });
+    let summary: Vec<Repeat> = summary.collect();
+    let replays = reached.iter().map(|judged| judged.replays).sum();
+    let rank = |judged: &StepJudgement| {
+        let hold = judged.facts.as_ref().and_then(longest_hold);
+        (judged.verdict.weight(), hold.map(length))
+    };
+    // The first of equals, so that one measurement is itself.
+    let worst = reached.into_iter().rev().max_by_key(rank);
+    let mut worst = worst
+        .or_else(|| not.into_iter().next())
+        .unwrap_or_else(not_run);
+    worst.replays = replays;
+    worst.repeats = summary;
+    worst
+}
+
+fn longest_hold(facts: &StepFacts) -> Option<Bounds> {
+    let holds = facts.holds.iter();
+    holds
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
+        .map(|hold| hold.hold)
+        .max_by_key(|hold| length(*hold))
+}
+
+/// For comparing: by the upper bound, without which a hold is as long as can be.
+fn length(hold: Bounds) -> (Duration, Duration) {
+    (hold.at_most().unwrap_or(Duration::MAX), hold.at_least())
 }
 
 /// One step's verdict from those of its replays: the worst that is proved counts, and a proof
@@ -187,17 +265,22 @@ fn decide(tries: Vec<StepJudgement>) -> StepJudgement {
     let mut decided = tries
         .into_iter()
         .min_by_key(|judged| rank(judged.verdict))
-        .unwrap_or_else(|| StepJudgement {
-            verdict: Verdict::NotRun,
-            facts: None,
-            replays: 0,
-            findings: vec![Finding {
-                level: Level::Fail,
-                kind: FindingKind::NotRun,
-            }],
-        });
+        .unwrap_or_else(not_run);
     decided.replays = replays;
     decided
+}
+
+fn not_run() -> StepJudgement {
+    StepJudgement {
+        verdict: Verdict::NotRun,
+        facts: None,
+        replays: 0,
+        repeats: Vec::new(),
+        findings: vec![Finding {
+            level: Level::Fail,
+            kind: FindingKind::NotRun,
+        }],
+    }
 }
 
 fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJudgement {
@@ -281,6 +364,7 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         verdict,
         facts: Some(facts.clone()),
         replays: 1,
+        repeats: Vec::new(),
         findings,
     }
 }
@@ -332,10 +416,10 @@ fn is_toast(hold: &Hold) -> bool {
 /// The tightest limit that an unseen hold could break. Modes that only warn do not make a step
 /// unproven.
 fn tightest(header: &StepHeader, policy: &Policy) -> Option<Duration> {
-    crate::pg::LockMode::WATCHED
+    LockMode::WATCHED
         .into_iter()
+        .filter(|mode| policy.fails(*mode, &header.budgets))
         .filter_map(|mode| policy.budget_for(mode, &header.budgets))
-        .filter(|budget| budget.level == Level::Fail || policy.on_warning == OnWarning::Fail)
         .map(|budget| budget.limit)
         .min()
 }

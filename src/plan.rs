@@ -31,12 +31,27 @@ pub struct Plan {
     pub policy: Policy,
     /// Where it runs.
     pub stage: StagePlan,
-    /// The time between two samples.
+    /// The longest time between two samples.
     pub interval: Duration,
+    /// Whether it is shortened while something is at stake.
+    pub cadence: Cadence,
     /// At most so many replays while a step is unproven.
     pub replays: u32,
+    /// How many times all of it is measured; the worst counts.
+    pub repeat: u32,
     /// Whether literals of the SQL may reach reports and recordings.
     pub literals: Literals,
+}
+
+/// Whether samples draw closer together while a verdict hangs on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cadence {
+    /// They do.
+    Adaptive,
+    /// One interval, always.
+    #[default]
+    Fixed,
 }
 
 /// A scenario's name and the digest of everything that it consists of.
@@ -305,6 +320,12 @@ impl Policy {
         own.iter()
             .chain(&self.budgets)
             .find(|budget| budget.mode == mode)
+    }
+
+    /// True when breaking the budget of `mode` in a step with these budgets of its own fails it.
+    pub fn fails(&self, mode: LockMode, own: &[Budget]) -> bool {
+        self.budget_for(mode, own)
+            .is_some_and(|budget| budget.level == Level::Fail || self.on_warning == OnWarning::Fail)
     }
 
     /// Sets the scenario-wide budget of a mode.

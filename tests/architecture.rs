@@ -58,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "error",
             "pg",
+            "plan::Cadence",
             "plan::Literals",
             "recording::format",
             "sql",
@@ -166,7 +167,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["replay/place.rs"]),
     ("bollard", &["stage/docker"]),
     ("clap", &["cli.rs", "main.rs", "commands"]),
-    ("comfy_table", &["report/table.rs"]),
+    ("comfy_table", &["report/table.rs", "report/repeats.rs"]),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal.rs"]),
     (

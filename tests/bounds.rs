@@ -8,7 +8,7 @@ use lockproof::bounds::Proof;
 use lockproof::clock::Mono;
 use lockproof::judge::{Verdict, judge};
 use lockproof::pg::LockMode;
-use lockproof::plan::{Literals, Policy, ScenarioId, StepKind, Wrap};
+use lockproof::plan::{Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use lockproof::recording::format::{
     Backend, Claim, Event, Header, LockRow, Origin, Outcome, Poll, Relation, SnapshotFacts,
     StepHeader, VERSION,
@@ -92,6 +92,7 @@ fn events_until(
     let mut events = vec![
         Event::ReplayStarted {
             replay: 1,
+            repeat: 1,
             at: Mono(0),
         },
         Event::StepStarted {
@@ -221,8 +222,10 @@ fn header() -> Header {
             wrap: Some(Wrap::AsWritten),
         }],
         interval: Duration::from_millis(2),
+        cadence: Cadence::Fixed,
         gap_floor: Duration::ZERO,
         replays: 1,
+        repeat: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -267,6 +270,7 @@ fn program(
         },
         Event::ReplayStarted {
             replay: 1,
+            repeat: 1,
             at: Mono(0),
         },
         Event::Samples {

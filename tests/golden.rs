@@ -19,6 +19,8 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("index-rebuild-strict", "index-rebuild", &["--strict"]),
     ("failed", "failed", &[]),
     ("command", "command", &[]),
+    ("repeated", "repeated", &[]),
+    ("repeated-loose", "repeated", &["--budget", "1s"]),
     ("blocked", "blocked", &[]),
     ("blocked-loose", "blocked", &["--budget", "2s"]),
     ("cut", "cut", &[]),
@@ -104,7 +106,14 @@ fn tables_fit_a_terminal() {
 
 #[test]
 fn json() {
-    for name in ["published", "redesigned", "failed", "blocked", "cut"] {
+    for name in [
+        "published",
+        "redesigned",
+        "failed",
+        "blocked",
+        "cut",
+        "repeated",
+    ] {
         let said = judge(name, &["--quiet", "--json", "-"]);
         compare(&format!("{name}.json"), &said.out);
     }
@@ -120,6 +129,26 @@ fn the_same_recording_gives_the_same_report() {
         let [first, second] = [0, 1].map(|_| judge(name, &["--quiet", "--json", "-"]).out);
         assert!(first == second, "{name}");
     }
+}
+
+/// A gate fails closed: what was to be measured three times more is not proved by the first two.
+#[test]
+fn measurements_that_are_missing_are_unproven() {
+    let whole = include_str!("recordings/repeated.jsonl");
+    let third = whole
+        .lines()
+        .position(|line| {
+            line.contains(r#""event":"replay_started""#) && line.contains(r#""repeat":3"#)
+        })
+        .expect("a third");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("two.jsonl");
+    let lines: Vec<&str> = whole.lines().take(third).collect();
+    std::fs::write(&file, lines.join("\n")).expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let said = lockproof(&["judge", path, "--budget", "1s"]);
+    assert_eq!(said.code, 5, "{}{}", said.out, said.err);
+    assert!(said.out.contains("verdict: unproven"), "{}", said.out);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn what_proves_nothing_is_replayed_on_fresh_clones() {
     let steps = "[[steps]]\nname = \"it\"\nrun = [\"psql\", \"-Xc\", \
                  \"SELECT pg_sleep(0.3); CREATE TABLE once (a int)\"]\n";
     let room = Room::new();
-    let blind = ["--interval", "1s", "--replays", "2"];
+    let blind = ["--interval", "1s", "--cadence", "fixed", "--replays", "2"];
     let (unproven, report) = ran(&room, steps, &blind);
     unproven.expect(
         5,
@@ -62,6 +62,34 @@ fn what_proves_nothing_is_replayed_on_fresh_clones() {
     assert_eq!(report["steps"][0]["replays"], 2);
     let (allowed, _) = ran(&room, steps, &[&blind[..], &["--allow-unproven"]].concat());
     allowed.expect(0, &["verdict: unproven"]);
+}
+
+#[test]
+fn what_is_measured_repeatedly_is_judged_by_its_worst() {
+    if !has_server() {
+        return;
+    }
+    // A coin is tossed each time; however they fall, the worst of the six counts.
+    let steps = "[[steps]]\nname = \"it\"\nsql = \"LOCK TABLE items; \
+                 SELECT pg_sleep(CASE WHEN random() < 0.5 THEN 0.3 ELSE 0 END)\"\n";
+    let (ran, report) = ran(&Room::new(), steps, &["--repeat", "6"]);
+    let repeats = &report["steps"][0]["repeats"];
+    let verdicts = list(repeats, "verdicts");
+    assert_eq!(verdicts.len(), 6, "{report:#}");
+    assert!(report["run"]["replays"].as_u64() >= Some(6));
+    let most = repeats["at_most_ms"]["max"].as_f64().unwrap_or(f64::MAX);
+    let least = repeats["at_least_ms"]["max"].as_f64().unwrap_or(f64::MAX);
+    let worst = &report.hold(0, ACCESS_EXCLUSIVE, "items")["hold_ms"];
+    if verdicts.iter().any(|verdict| verdict == "exceeded") {
+        ran.expect(1, &["worst of 6", "verdict: exceeded"]);
+        assert!(least >= 300.0, "{repeats}");
+        assert!(worst["at_least"].as_f64() >= Some(300.0), "{report:#}");
+    } else {
+        ran.expect(0, &["worst of 6", "verdict: within"]);
+        assert!(most <= 50.0, "{repeats}");
+    }
+    let longest = worst["at_most"].as_f64().unwrap_or(f64::MAX);
+    assert!((longest - most).abs() < 0.01, "{longest} {most}");
 }
 
 #[test]
@@ -131,7 +159,11 @@ fn a_transaction_that_rests_before_its_commit_needs_no_dense_polls() {
     }
     // One poll a second: what is proved here is proved by the polls before COMMIT.
     let steps = "[[steps]]\nname = \"fill\"\nbatch_size = 100\nsql = \"\"\"\nUPDATE items SET note =                  left(pg_sleep(0.002)::text, 0) WHERE id IN (SELECT id FROM items WHERE note <> ''                  ORDER BY id LIMIT ${batch_size})\"\"\"\nmax_batches = 100\n                 [[steps]]\nname = \"slow\"\nsql = \"CREATE TABLE t AS SELECT 1 AS a FROM pg_sleep(0.3)\"\n";
-    let (ran, report) = ran(&Room::new(), steps, &["--interval", "1s"]);
+    let (ran, report) = ran(
+        &Room::new(),
+        steps,
+        &["--interval", "1s", "--cadence", "fixed"],
+    );
     ran.expect(0, &["verdict: within"]);
     assert_eq!(report["steps"][0]["batches"]["count"], 20, "{report:#}");
     assert_eq!(report["steps"][0]["batches"]["rows"], 2_000);

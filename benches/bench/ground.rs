@@ -44,6 +44,8 @@ impl Ground {
             run_id: "00000000be9c".to_owned(),
             settings: [
                 ("autovacuum", "off"),
+                ("max_connections", "400"),
+                ("max_locks_per_transaction", "256"),
                 ("max_wal_size", "4GB"),
                 ("shared_buffers", "256MB"),
             ]

@@ -12,14 +12,18 @@
 )]
 
 mod alloc;
+mod allocations;
 mod ground;
 mod memory;
 mod numbers;
+mod pgbench;
 mod replay;
 mod sampler;
 mod start;
+mod surroundings;
 mod synthetic;
 mod table;
+mod watching;
 
 use table::Table;
 

@@ -103,13 +103,15 @@ pub fn run(table: &mut Table) -> Outcome {
             std::thread::sleep(Duration::from_millis(2));
         }
         let took = clock.now().since(Mono(0));
-        table.info(
+        let megabytes = std::fs::metadata(&path)?.len() as f64 / 1e6;
+        table.add(
             "  its recording, and `lockproof judge` on it",
+            megabytes,
             format!(
-                "{:.1} MB, {:.2} s, {most:.0} MiB",
-                std::fs::metadata(&path)?.len() as f64 / 1e6,
+                "{megabytes:.1} MB, {:.2} s, {most:.0} MiB",
                 took.as_secs_f64()
             ),
+            Bar::AtMost(100.0),
         );
     }
     Ok(())
@@ -150,14 +152,16 @@ pub fn analysis(table: &mut Table) -> Outcome {
         let report = build::build(&timeline, &judgement, &policy);
         std::hint::black_box(&report);
         let took = clock.now();
-        table.info(
+        table.add(
             format!("analysis of 1,000,000 samples: {what}"),
+            took.since(Mono(0)).as_secs_f64(),
             format!(
                 "{:.2} s  (reading and analysis {:.2} s, judging and the report {:.2} s)",
                 took.since(Mono(0)).as_secs_f64(),
                 read.since(Mono(0)).as_secs_f64(),
                 took.since(read).as_secs_f64()
             ),
+            Bar::AtMost(1.0),
         );
     }
     Ok(())

@@ -2,61 +2,177 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use lockproof::clock::Clock;
-use lockproof::observe::{Sampler, Setup};
-use lockproof::plan::Literals;
-use lockproof::recording::format::Event;
+use lockproof::observe::cadence::Heed;
+use lockproof::plan::Cadence;
 
 use crate::ground::Ground;
-use crate::numbers::{median, on_cpu, setting, spread};
+use crate::numbers::{median, setting, spread};
 use crate::table::{Bar, Table};
-use crate::{Outcome, alloc};
+use crate::watching::Watching;
+use crate::{Outcome, allocations, pgbench, surroundings};
+
+/// How it looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    name: &'static str,
+    cadence: Cadence,
+    millis: u64,
+    /// Kept at its closest, as around a lock that a budget limits.
+    close: bool,
+}
+
+const FIXED: fn(&'static str, u64) -> Look = |name, millis| Look {
+    name,
+    cadence: Cadence::Fixed,
+    millis,
+    close: false,
+};
+const QUIET: Look = Look {
+    name: "adaptive, nothing at stake",
+    cadence: Cadence::Adaptive,
+    millis: 2,
+    close: false,
+};
+const CLOSE: Look = Look {
+    name: "adaptive, at its closest all the time",
+    close: true,
+    ..QUIET
+};
 
 pub fn run(table: &mut Table) -> Outcome {
     let ground = Ground::start()?;
-    let status = ground
-        .program("pgbench", "bench")
-        .args(["-i", "-q", "-s", "10"])
-        .stderr(std::process::Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Err(format!("pgbench -i: {status}").into());
-    }
-    allocations(&ground, table)?;
+    pgbench::prepare(&ground)?;
+    allocations::run(&ground, table)?;
     let pairs: usize = setting("PAIRS", 8);
-    throughput(&ground, 1)?;
-    for (millis, pairs, bar) in [
-        (2, pairs, Bar::AtLeast(0.97)),
-        (5, pairs.div_ceil(2), Bar::Info),
-        (1, pairs.div_ceil(2), Bar::Info),
+    pgbench::serve(&ground, 1)?;
+    for (look, pairs, bar) in [
+        (FIXED("every 2 ms", 2), pairs, Bar::AtLeast(0.97)),
+        (FIXED("every 1 ms", 1), pairs.div_ceil(2), Bar::Info),
+        (FIXED("every 5 ms", 5), pairs.div_ceil(2), Bar::Info),
+        (QUIET, pairs, Bar::AtLeast(0.97)),
+        (CLOSE, pairs.div_ceil(2), Bar::Info),
     ] {
-        pairs_at(&ground, table, millis, pairs, bar)?;
+        in_pairs(&ground, table, look, look.name, pairs, bar)?;
     }
-    for millis in [2, 1] {
-        slices(&ground, table, millis)?;
+    for (look, bar) in [
+        (FIXED("every 2 ms", 2), Bar::AtLeast(0.97)),
+        (CLOSE, Bar::Info),
+    ] {
+        in_slices(&ground, table, look, bar)?;
     }
+    surroundings::run(&ground, table, |table, name| {
+        in_pairs(&ground, table, QUIET, name, pairs.div_ceil(2), Bar::Info)
+    })?;
     ground.stop()
+}
+
+/// A sampler that is watched while it watches.
+struct Looking<'a> {
+    ground: &'a Ground,
+    watching: Watching,
+    look: Look,
+}
+
+impl<'a> Looking<'a> {
+    fn start(ground: &'a Ground, look: Look) -> Outcome<Self> {
+        let interval = Duration::from_millis(look.millis);
+        let watching = Watching::start(ground, look.cadence, interval)?;
+        Ok(Self {
+            ground,
+            watching,
+            look,
+        })
+    }
+
+    /// Does something with the sampler kept at its closest where that is asked for.
+    fn during<T: Send>(&self, work: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+        if !self.look.close {
+            return work();
+        }
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let pause = Duration::from_millis(100);
+                while ended.recv_timeout(pause).is_err_and(|e| e.is_timeout()) {
+                    self.watching.sampler.heed(Heed::Closely);
+                }
+            });
+            let result = work();
+            drop(end);
+            result
+        })
+    }
+
+    fn stop(self) {
+        self.watching.stop(self.ground);
+    }
+}
+
+/// On and off in turn, so that both sides see the same machine.
+fn in_pairs(
+    ground: &Ground,
+    table: &mut Table,
+    look: Look,
+    name: &str,
+    pairs: usize,
+    bar: Bar,
+) -> Outcome {
+    let seconds = setting("SECONDS", 5);
+    let cores = std::thread::available_parallelism()?;
+    let (mut rates, mut p99s, mut ours, mut theirs) = (vec![], vec![], vec![], vec![]);
+    let mut without = vec![];
+    for pair in 0..pairs {
+        let mut services = [None, None];
+        for side in [pair % 2, (pair + 1) % 2] {
+            if side == 0 {
+                services[0] = Some(pgbench::serve(ground, seconds)?);
+                continue;
+            }
+            let looking = Looking::start(ground, look)?;
+            let clock = Clock::start();
+            let before = looking.watching.cpu();
+            services[1] = Some(looking.during(|| pgbench::serve(ground, seconds))?);
+            let after = looking.watching.cpu();
+            let elapsed = clock.now().0 as f64;
+            ours.push((after.0 - before.0) / elapsed);
+            theirs.push((after.1 - before.1) / elapsed);
+            looking.stop();
+        }
+        if let [Some(off), Some(on)] = services {
+            rates.push(on.rate / off.rate);
+            p99s.push(on.p99 / off.p99);
+            without.push(off.p99);
+        }
+    }
+    table.add(
+        format!("throughput with the sampler ÷ without: {name} ({pairs} pairs of {seconds} s)"),
+        median(&rates),
+        format!(
+            "{}  (its thread {:.1} %, its server process {:.1} % of a core; {:.1} % of all {cores})",
+            spread(&rates),
+            median(&ours) * 100.0,
+            median(&theirs) * 100.0,
+            (median(&ours) + median(&theirs)) * 100.0 / cores.get() as f64
+        ),
+        bar,
+    );
+    table.info(
+        "  p99 of the clients' latency with it ÷ without",
+        format!("{}  (without: {:.2} ms)", spread(&p99s), median(&without)),
+    );
+    Ok(())
 }
 
 /// The same within one run of pgbench: on and off in turn, in slices too short for a busy machine to
 /// change its mood in between. Transactions are counted by the times that pgbench logs.
-fn slices(ground: &Ground, table: &mut Table, millis: u64) -> Outcome {
+fn in_slices(ground: &Ground, table: &mut Table, look: Look, bar: Bar) -> Outcome {
     const SLICE: Duration = Duration::from_millis(500);
     /// Connecting and disconnecting is no part of sampling.
     const MARGIN: i64 = 120_000;
     let pairs: usize = setting("SLICES", 60);
     let folder = tempfile::tempdir()?;
-    let mut pgbench = ground
-        .program("pgbench", "bench")
-        .current_dir(folder.path())
-        .args([
-            "-n", "-S", "-M", "prepared", "-c", "4", "-j", "1", "-l", "-T",
-        ])
-        .arg((pairs as u64 + 10).to_string())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()?;
+    let mut pgbench = pgbench::start(ground, folder.path(), pairs as u64 + 10)?;
     let now = || lockproof::clock::wall().as_microsecond();
     std::thread::sleep(Duration::from_secs(1));
     let mut edges = Vec::new();
@@ -64,28 +180,30 @@ fn slices(ground: &Ground, table: &mut Table, millis: u64) -> Outcome {
         let mut edge = [0; 2];
         for side in [pair % 2, (pair + 1) % 2] {
             let began = now();
-            let watching = (side == 1)
-                .then(|| Watching::start(ground, Duration::from_millis(millis)))
+            let looking = (side == 1)
+                .then(|| Looking::start(ground, look))
                 .transpose()?;
             let left = SLICE.saturating_sub(Duration::from_micros((now() - began).unsigned_abs()));
-            std::thread::sleep(left);
+            let rest = || {
+                std::thread::sleep(left);
+                Ok(())
+            };
+            match &looking {
+                Some(looking) => looking.during(rest)?,
+                None => rest()?,
+            }
             edge[side] = now();
-            if let Some(watching) = watching {
-                watching.stop(ground);
+            if let Some(looking) = looking {
+                looking.stop();
             }
         }
         edges.push(edge);
     }
     pgbench.wait()?;
-    let mut ends: Vec<i64> = Vec::new();
-    for entry in std::fs::read_dir(folder.path())? {
-        for line in std::fs::read_to_string(entry?.path())?.lines() {
-            let mut words = line.split(' ').skip(4);
-            if let (Some(seconds), Some(micros)) = (words.next(), words.next()) {
-                ends.push(seconds.parse::<i64>()? * 1_000_000 + micros.parse::<i64>()?);
-            }
-        }
-    }
+    let mut ends: Vec<i64> = pgbench::read(folder.path())?
+        .into_iter()
+        .map(|(end, _)| end)
+        .collect();
     ends.sort_unstable();
     let length = i64::try_from(SLICE.as_micros())? - MARGIN;
     let count = |edge: i64| {
@@ -102,230 +220,13 @@ fn slices(ground: &Ground, table: &mut Table, millis: u64) -> Outcome {
         median(&off) * 1.4826 * 1.2533 / (ratios.len() as f64).sqrt()
     };
     table.add(
-        format!("the same at {millis} ms, {pairs} pairs of 0.4 s within one run of pgbench"),
+        format!(
+            "the same in {pairs} pairs of 0.4 s within one run of pgbench: {}",
+            look.name
+        ),
         median(&ratios),
         format!("{:.3} ± {deviation:.3}", median(&ratios)),
-        if millis == 2 {
-            Bar::AtLeast(0.97)
-        } else {
-            Bar::Info
-        },
-    );
-    Ok(())
-}
-
-fn pairs_at(ground: &Ground, table: &mut Table, millis: u64, pairs: usize, bar: Bar) -> Outcome {
-    let seconds = setting("SECONDS", 6);
-    let cores = std::thread::available_parallelism()?;
-    let (mut ratios, mut ours, mut theirs) = (vec![], vec![], vec![]);
-    for pair in 0..pairs {
-        let mut tps = [0.0; 2];
-        for side in [pair % 2, (pair + 1) % 2] {
-            if side == 0 {
-                tps[0] = throughput(ground, seconds)?;
-            } else {
-                let watching = Watching::start(ground, Duration::from_millis(millis))?;
-                let clock = Clock::start();
-                let before = watching.cpu();
-                tps[1] = throughput(ground, seconds)?;
-                let after = watching.cpu();
-                let elapsed = clock.now().0 as f64;
-                ours.push((after.0 - before.0) / elapsed);
-                theirs.push((after.1 - before.1) / elapsed);
-                watching.stop(ground);
-            }
-        }
-        ratios.push(tps[1] / tps[0]);
-    }
-    table.add(
-        format!(
-            "throughput with the sampler at {millis} ms ÷ without ({pairs} pairs of {seconds} s)"
-        ),
-        median(&ratios),
-        format!(
-            "{}  (its thread {:.1} %, its server process {:.1} % of a core; {:.1} % of all {cores})",
-            spread(&ratios),
-            median(&ours) * 100.0,
-            median(&theirs) * 100.0,
-            (median(&ours) + median(&theirs)) * 100.0 / cores.get() as f64
-        ),
         bar,
     );
     Ok(())
-}
-
-/// Transactions a second.
-fn throughput(ground: &Ground, seconds: u64) -> Outcome<f64> {
-    let output = ground
-        .program("pgbench", "bench")
-        .args(["-n", "-S", "-M", "prepared", "-c", "4", "-j", "1", "-T"])
-        .arg(seconds.to_string())
-        .stderr(std::process::Stdio::null())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix("tps = ")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .ok_or_else(|| format!("pgbench told no tps: {text}").into())
-}
-
-struct Watching {
-    sampler: Sampler,
-    thread: String,
-    process: String,
-}
-
-impl Watching {
-    fn start(ground: &Ground, interval: Duration) -> Outcome<Self> {
-        let (events, incoming) = crossbeam_channel::bounded::<Event>(16_384);
-        // Ends with the sampler.
-        std::thread::spawn(move || incoming.into_iter().for_each(drop));
-        let database_oid = ground
-            .sql(
-                "bench",
-                "SELECT oid FROM pg_database WHERE datname = current_database()",
-            )?
-            .parse()?;
-        let sampler = ground.wait(Sampler::start(Setup {
-            endpoint: ground.endpoint().clone(),
-            server_major: ground.major(),
-            database_oid,
-            interval,
-            gap_floor: Duration::from_millis(10),
-            clock: Clock::start(),
-            literals: Literals::Hidden,
-            events,
-        }))?;
-        let pid = ground.sql(
-            "bench",
-            "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'lockproof sampler'",
-        )?;
-        Ok(Self {
-            sampler,
-            thread: thread_of("sampler")?,
-            process: format!("/proc/{pid}"),
-        })
-    }
-
-    fn cpu(&self) -> (f64, f64) {
-        let of = |task| on_cpu(task).unwrap_or(f64::NAN);
-        (of(&self.thread), of(&self.process))
-    }
-
-    fn stop(self, ground: &Ground) {
-        ground.wait(self.sampler.stop());
-        // Its server process ends a moment later; it is not to reach into the next run.
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn thread_of(name: &str) -> Outcome<String> {
-    for entry in std::fs::read_dir("/proc/self/task")? {
-        let folder = entry?.path();
-        if std::fs::read_to_string(folder.join("comm"))?.trim() == name {
-            return Ok(folder.display().to_string());
-        }
-    }
-    Err(format!("no thread `{name}`").into())
-}
-
-/// What a sample allocates beyond what the driver does for the same query.
-fn allocations(ground: &Ground, table: &mut Table) -> Outcome {
-    const SAMPLES: u64 = 2_000;
-    let watching = Watching::start(ground, Duration::from_secs(1))?;
-    let sync = |samples: u64| -> Outcome<f64> {
-        let before = alloc::count();
-        for _ in 0..samples {
-            ground.wait(watching.sampler.sync())?;
-        }
-        Ok((alloc::count() - before) as f64 / samples as f64)
-    };
-    sync(200)?;
-    let idle = sync(SAMPLES)?;
-    // Each `sync` makes a channel for its answer, on this side.
-    let asking = {
-        let before = alloc::count();
-        for _ in 0..SAMPLES {
-            let (answer, answered) = tokio::sync::oneshot::channel::<()>();
-            let _ = answer.send(());
-            let _ = ground.wait(answered);
-        }
-        (alloc::count() - before) as f64 / SAMPLES as f64
-    };
-    let held = ground.wait(async {
-        let (client, connection) = ground
-            .endpoint()
-            .config("lockproof bench")
-            .connect(tokio_postgres::NoTls)
-            .await?;
-        tokio::spawn(connection);
-        client.batch_execute("CREATE TABLE held (a int)").await?;
-        Ok::<_, tokio_postgres::Error>(client)
-    })?;
-    // The rest of the world counts, too: the locking session's own allocations are measured alone.
-    let toggles = |with: bool| -> Outcome<f64> {
-        let before = alloc::count();
-        for _ in 0..200 {
-            for sql in ["BEGIN; LOCK TABLE held", "COMMIT"] {
-                ground.wait(held.batch_execute(sql))?;
-                if with {
-                    ground.wait(watching.sampler.sync())?;
-                }
-            }
-        }
-        Ok((alloc::count() - before) as f64 / 400.0)
-    };
-    toggles(true)?;
-    let changed = toggles(true)? - toggles(false)?;
-    watching.stop(ground);
-    let (bare, bare_row) = (driver(ground, 0)?, driver(ground, 1)?);
-    table.add(
-        "allocations of our own in an idle sample",
-        idle - asking - bare,
-        format!("{:.2}  (driver: {bare:.1})", idle - asking - bare),
-        Bar::AtMost(0.05),
-    );
-    table.info(
-        "allocations of a sample that shows a change, half of them with a row",
-        format!(
-            "{:.1}  (driver: {:.1})",
-            changed - asking,
-            f64::midpoint(bare, bare_row)
-        ),
-    );
-    Ok(())
-}
-
-/// What the driver allocates for such a query with so many rows.
-fn driver(ground: &Ground, rows: i64) -> Outcome<f64> {
-    const SAMPLES: u64 = 2_000;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let (client, connection) =
-            ground.endpoint().config("lockproof bench").connect(tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        let statement = client
-            .prepare("SELECT 1, 2::oid, 'a'::text, true, '3/4'::text FROM generate_series(1, $1::bigint)")
-            .await?;
-        let mut before = 0;
-        for number in 0..SAMPLES + 200 {
-            if number == 200 {
-                before = alloc::count();
-            }
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&rows];
-            let answer = client.query_raw(&statement, parameters).await?;
-            futures_util::pin_mut!(answer);
-            while let Some(row) = answer.try_next().await? {
-                std::hint::black_box(row.get::<_, &str>(2));
-            }
-        }
-        Ok((alloc::count() - before) as f64 / SAMPLES as f64)
-    })
 }

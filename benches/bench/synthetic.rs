@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockproof::clock::Mono;
 use lockproof::pg::LockMode;
-use lockproof::plan::{Literals, Policy, ScenarioId, StepKind, Wrap};
+use lockproof::plan::{Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use lockproof::recording::format::{
     Backend, Claim, Event, Header, LockRow, Origin, Outcome, Poll, Quantiles, Relation,
     SnapshotFacts, StepHeader, VERSION,
@@ -52,8 +52,10 @@ pub fn header(course: Course) -> Header {
             wrap: Some(Wrap::Autocommit),
         }],
         interval: Duration::from_millis(1),
+        cadence: Cadence::Fixed,
         gap_floor: Duration::from_millis(10),
         replays: 1,
+        repeat: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -95,6 +97,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
     });
     tell(Event::ReplayStarted {
         replay: 1,
+        repeat: 1,
         at: Mono(0),
     });
     tell(Event::StepStarted {

@@ -5,6 +5,15 @@ use std::time::Duration;
 use super::session::Bracket;
 use crate::clock::Mono;
 
+/// Whether polls were under way before a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polls {
+    /// None yet: the time up to the first one is unseen.
+    NotYet,
+    /// They went on from before.
+    UnderWay,
+}
+
 /// How a step was watched.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
@@ -15,10 +24,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins; `watched` tells whether polls were under way before the step.
-    pub fn new(watched: bool, step: Mono) -> Self {
+    /// Begins with the step.
+    pub fn new(polls: Polls, step: Mono) -> Self {
         Self {
-            head: watched.then_some(step),
+            head: (polls == Polls::UnderWay).then_some(step),
             ..Self::default()
         }
     }
@@ -85,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_gap_counts_as_far_as_a_window_covers_it() {
-        let mut watch = Watch::new(true, STEP.0);
+        let mut watch = Watch::new(Polls::UnderWay, STEP.0);
         watch.samples(Duration::from_nanos(5), Mono(100));
         watch.gap(Mono(20), Mono(60));
         let blind = |windows: &[Bracket]| watch.blind(windows, FLOOR, STEP).as_nanos();

@@ -80,11 +80,16 @@ pub fn edges(life: &Life, session: Option<&Session>, step: (Mono, Mono)) -> Edge
     };
     let bracket = bracket_of(life, session, step.1);
     let seen = earliest(life.last);
-    let released_by = unseen_to
-        .map(|moment| session.down(moment))
-        .into_iter()
-        .chain(bracket.map(|b| b.closed))
-        .min();
+    let released_by = if bracket.is_some_and(|bracket| session.hands_over(bracket)) {
+        // Neither the reply nor a rest of the session ends what it prepared.
+        unseen_to
+    } else {
+        unseen_to
+            .map(|moment| session.down(moment))
+            .into_iter()
+            .chain(bracket.map(|b| b.closed))
+            .min()
+    };
     // Seen after the session had let go of it, by what was told: the polls know better.
     let released_by = match released_by {
         Some(moment) if moment < seen => unseen_to,
@@ -281,6 +286,17 @@ mod tests {
     }
 
     #[test]
+    fn a_prepared_transaction_holds_beyond_its_reply() {
+        let mut session = Session::default();
+        session.sent(0, Mono(105), false);
+        session.done(Mono(120), false);
+        session.prepared(Mono(120));
+        let life = life(100, 110, 110, 500);
+        let hold = edges(&life, Some(&session), STEP).hold();
+        assert_eq!(nanos(hold), (0, Some(502 - 105)));
+    }
+
+    #[test]
     fn a_poll_across_two_transactions_is_bounded_by_both() {
         let mut session = Session::default();
         session.sent(0, Mono(100), false);
@@ -321,6 +337,7 @@ mod tests {
         let joined = edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));
         assert_eq!(nanos(joined.hold()), (190 - 112, Some(202 - 100)));
     }
+
     #[test]
     fn a_vacuums_lock_outlives_a_transaction_but_not_the_vacuum() {
         let first = life(100, 110, 140, 150);

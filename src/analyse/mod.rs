@@ -8,8 +8,10 @@ mod blocked;
 mod holds;
 mod lives;
 mod owner;
+mod scene;
 mod session;
 mod step;
+mod text;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::recording::format::{
 };
 use crate::stage::StageKind;
 
+use blind::Polls;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
@@ -77,6 +80,8 @@ pub struct SamplingFacts {
 /// One pass over all steps.
 #[derive(Debug, Clone)]
 pub struct Replay {
+    /// Which measurement it belongs to, from 1.
+    pub repeat: u32,
     /// Its steps, those that were begun.
     pub steps: Vec<StepFacts>,
 }
@@ -206,7 +211,7 @@ pub struct Analyst {
     timeline: Timeline,
     lives: Lives,
     backends: Backends,
-    watched: bool,
+    polls: Polls,
     open: Option<OpenStep>,
 }
 
@@ -224,7 +229,7 @@ impl Analyst {
             },
             lives: Lives::default(),
             backends: Backends::default(),
-            watched: false,
+            polls: Polls::NotYet,
             open: None,
         }
     }
@@ -249,17 +254,20 @@ impl Analyst {
                     notes,
                 });
             }
-            Event::ReplayStarted { .. } => {
+            Event::ReplayStarted { repeat, .. } => {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
-                self.watched = false;
-                self.timeline.replays.push(Replay { steps: Vec::new() });
+                self.polls = Polls::NotYet;
+                self.timeline.replays.push(Replay {
+                    repeat,
+                    steps: Vec::new(),
+                });
             }
             Event::StepStarted { step, at } => {
                 self.close_step();
                 self.lives.forget_finished();
-                self.open = Some(OpenStep::new(step, at, self.watched));
+                self.open = Some(OpenStep::new(step, at, self.polls));
             }
             Event::Locks {
                 before,
@@ -267,7 +275,7 @@ impl Analyst {
                 taken,
                 gone,
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.change(before, poll, &taken, &gone);
                 if let Some(open) = &mut self.open {
                     open.poll(poll);
@@ -276,7 +284,7 @@ impl Analyst {
             Event::Samples {
                 longest_gap, last, ..
             } => {
-                self.watched = true;
+                self.polls = Polls::UnderWay;
                 self.lives.seen_until(last);
                 if let Some(open) = &mut self.open {
                     open.watched(longest_gap, last);
@@ -355,8 +363,8 @@ impl Analyst {
         self.timeline.sampling = Some(match self.timeline.sampling.take() {
             None => next,
             Some(sum) => SamplingFacts {
-                samples: sum.samples + next.samples,
-                dropped: sum.dropped + next.dropped,
+                samples: sum.samples.saturating_add(next.samples),
+                dropped: sum.dropped.saturating_add(next.dropped),
                 gap: worst(sum.gap, next.gap),
                 round_trip: worst(sum.round_trip, next.round_trip),
                 error: next.error.or(sum.error),

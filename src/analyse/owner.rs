@@ -65,7 +65,7 @@ impl Backends {
         backend.leader.filter(|leader| *leader != pid)
     }
 
-    /// Whose a process is, unless lockproof drives it itself.
+    /// Whose a process is that is no worker of another, unless lockproof drives it itself.
     ///
     /// Where nothing is known of it, it is the migration's: a gate fails closed.
     pub fn owner(&self, pid: i32, neighbours: Neighbours) -> Owner {
@@ -76,9 +76,6 @@ impl Backends {
         let Some((_, backend)) = self.sightings(pid).last() else {
             return Owner::Migration;
         };
-        if let Some(leader) = self.leader(pid) {
-            return self.owner(leader, neighbours);
-        }
         if backend.application.starts_with(MIGRATION_PREFIX) {
             Owner::Migration
         } else if backend.application.starts_with(WATCHER_PREFIX) {

@@ -43,6 +43,8 @@ pub struct Session {
     spans: Vec<Span>,
     /// Transactions that ended.
     closed: Vec<Bracket>,
+    /// When one was prepared, so that its locks outlived it.
+    handed_over: Vec<Mono>,
     /// The first statement of the one under way; None: there is none.
     opened: Option<Mono>,
 }
@@ -69,6 +71,19 @@ impl Session {
         if !in_transaction && let Some(opened) = self.opened.take() {
             self.closed.push(Bracket { opened, closed: at });
         }
+    }
+
+    /// PREPARE TRANSACTION was replied to.
+    pub fn prepared(&mut self, at: Mono) {
+        self.handed_over.push(at);
+    }
+
+    /// True when a transaction of these was prepared: its locks go on without the session.
+    pub fn hands_over(&self, bracket: Bracket) -> bool {
+        let first = self.handed_over.partition_point(|at| *at < bracket.opened);
+        self.handed_over
+            .get(first)
+            .is_some_and(|at| *at <= bracket.closed)
     }
 
     /// Its statements, in order.

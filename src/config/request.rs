@@ -14,7 +14,7 @@ use super::{
     variables, vars,
 };
 use crate::plan::{
-    DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
+    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
     StageChoice, Step,
 };
 use crate::snapshot::Manifest;
@@ -185,6 +185,7 @@ impl Request<'_> {
             run.strict,
             run.allow_unproven,
         )?;
+        let repeat = self.repeat()?;
         match &snapshot {
             SnapshotChoice::AsFound => {
                 notes.push("nothing is restored: the server is taken as it is found".to_owned());
@@ -203,7 +204,12 @@ impl Request<'_> {
             steps,
             policy,
             interval,
+            cadence: match run.cadence {
+                cli::Cadence::Adaptive => Cadence::Adaptive,
+                cli::Cadence::Fixed => Cadence::Fixed,
+            },
             replays,
+            repeat,
             literals: if run.literals {
                 Literals::Shown
             } else {
@@ -313,6 +319,23 @@ impl Request<'_> {
                 .and_then(|text| read(&text))
                 .map_err(|unfit| document.unfit(&KeyPath::top("interval"), unfit)),
             _ => Ok(DEFAULT_INTERVAL),
+        }
+    }
+
+    fn repeat(&self) -> Result<u32> {
+        let unfit = |unfit| Err(option("--repeat", unfit));
+        let external = matches!(self.choice, StageChoice::External { .. });
+        match self.run.repeat {
+            Some(2..) if external => unfit(Unfit::new(
+                "cannot be had with a `postgres://` stage: the first time changes it for good",
+                "leave it out, or run on a stage of lockproof's own",
+            )),
+            Some(count @ 1..=1_000) => Ok(count),
+            Some(count) => unfit(Unfit::new(
+                format!("has to be from 1 to 1000, not {count}"),
+                "each time, the whole scenario runs on a fresh copy of the snapshot",
+            )),
+            None => Ok(1),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The thread that polls, and its own health. Judges nothing, and cannot block the observed.
 
+pub mod cadence;
 mod changes;
 mod people;
 pub mod sampler;

@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+use super::cadence::{Heed, Pace};
 use super::changes;
 use super::people::People;
 use crate::clock::{Clock, Mono};
@@ -50,7 +51,7 @@ pub struct Setup {
     /// The database whose locks count.
     pub database_oid: u32,
     /// The time between two polls.
-    pub interval: Duration,
+    pub pace: Pace,
     /// Gaps longer than this are told one by one.
     pub gap_floor: Duration,
     /// The run's clock.
@@ -64,6 +65,8 @@ pub struct Setup {
 enum Request {
     /// Poll now, and answer when all that the poll showed has been told.
     Sync(oneshot::Sender<()>),
+    /// Something has begun that is worth looking at.
+    Heed(Heed),
     /// End.
     Stop,
 }
@@ -81,6 +84,7 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Sync(_) => "Sync",
+            Self::Heed(_) => "Heed",
             Self::Stop => "Stop",
         })
     }
@@ -124,6 +128,12 @@ impl Sampler {
             .try_send(Request::Sync(answer))
             .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
+    }
+
+    /// Tells it that something has begun that may take a lock; does not wait.
+    pub fn heed(&self, heed: Heed) {
+        // Full or gone: whoever waits for its next poll hears of that.
+        let _ = self.control.try_send(Request::Heed(heed));
     }
 
     /// Waits until it has ended by itself: a step need not go on that nobody watches.
@@ -282,12 +292,16 @@ impl Loop {
             let rest = due.since(self.setup.clock.now());
             match requests.recv_timeout(rest) {
                 Ok(Request::Sync(answer)) => waiting.push(answer),
+                Ok(Request::Heed(heed)) => {
+                    due = self.setup.pace.heed(heed, self.setup.clock.now(), due);
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             match self.poll(runtime, eyes) {
                 Ok(poll) => {
-                    due = Mono(poll.sent.0 + nanos(self.setup.interval));
+                    due = self.setup.pace.due(poll, &self.told);
                     if !waiting.is_empty() || poll.received.since(self.heartbeat.at) >= HEARTBEAT {
                         self.beat(poll);
                     }
@@ -298,7 +312,7 @@ impl Loop {
                 }
                 // A poll that failed is a poll that was missed; the next one tells the gap.
                 Err(failure) if !failure.is_closed() => {
-                    due = Mono(self.setup.clock.now().0 + nanos(self.setup.interval));
+                    due = self.setup.clock.now().after(self.setup.pace.interval());
                 }
                 Err(failure) => {
                     error = Some(tell(&failure));
@@ -365,6 +379,8 @@ impl Loop {
             return false;
         }
         std::mem::swap(&mut self.told, &mut self.rows);
+        self.setup.pace.changed(poll, &self.taken);
+        self.setup.pace.changed(poll, &self.gone);
         true
     }
 
@@ -458,8 +474,4 @@ fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Mono;
 use crate::pg::LockMode;
-use crate::plan::{Budget, Literals, Policy, ScenarioId, StepKind, Wrap};
+use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
 use crate::stage::StageKind;
 
 /// The version that this code writes; it reads no other.
@@ -34,18 +34,29 @@ pub struct Header {
     pub policy: Policy,
     /// The steps, in order.
     pub steps: Vec<StepHeader>,
-    /// The time between two samples that was asked for.
+    /// The longest time between two samples that was asked for.
     #[serde(with = "crate::clock::nanos")]
     pub interval: Duration,
+    /// Whether it was shortened while something was at stake.
+    #[serde(default)]
+    pub cadence: Cadence,
     /// Gaps between samples up to this length are not written one by one.
     #[serde(with = "crate::clock::nanos")]
     pub gap_floor: Duration,
     /// At most so many replays while a step is unproven.
     pub replays: u32,
+    /// How many times all of it was to be measured.
+    #[serde(default = "once")]
+    pub repeat: u32,
     /// Whether the texts below hold literals.
     pub literals: Literals,
     /// What was decided before the run and is worth knowing, such as why a stage was chosen.
     pub notes: Vec<String>,
+}
+
+/// Recordings without the key were made of runs that measured once.
+fn once() -> u32 {
+    1
 }
 
 /// A step, as far as judging it needs.
@@ -235,6 +246,9 @@ pub enum Event {
     ReplayStarted {
         /// From 1.
         replay: u32,
+        /// Which measurement it belongs to, from 1: an unproven one is replayed.
+        #[serde(default = "once")]
+        repeat: u32,
         /// When.
         at: Mono,
     },

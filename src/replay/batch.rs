@@ -4,6 +4,7 @@ use super::retry::Tries;
 use super::session::{After, Driven, Failure, Order, Reply, statement_error};
 use super::{Connection, Course, Scene, interrupted};
 use crate::Result;
+use crate::observe::cadence::Heed;
 use crate::plan::{BatchWork, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::sql::{Kind, TransactionControl, Verb};
@@ -110,6 +111,7 @@ async fn one(driven: &mut Driven<'_>, text: &str) -> Result<Reply, Failure> {
         control: None,
         after: After::GoOn,
         vacuum: false,
+        heed: Some(Heed::Briefly),
         copy_data: None,
     };
     let kind = Kind::of(text);

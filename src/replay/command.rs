@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::{Connection, Course, Scene, application, interrupted};
 use crate::Result;
+use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
 
@@ -31,6 +32,8 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         connection: Connection::Closed,
     };
     let shown = work.argv.join(" ");
+    // Its locks are known from polls alone.
+    scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
     let mut child = match spawn(scene, step, work) {
         Ok(child) => child,

@@ -10,6 +10,7 @@ use super::allowance::Allowance;
 use super::{Scene, application, interrupted};
 use crate::Result;
 use crate::clock::Mono;
+use crate::observe::cadence::Heed;
 use crate::pg::Session;
 use crate::pg::session::tell;
 use crate::plan::Step;
@@ -28,6 +29,8 @@ pub struct Driven<'a> {
     /// Statements whose text has been told.
     told: BTreeSet<usize>,
     allowance: Allowance,
+    /// When the sampler was last told to look closely.
+    heeded: Option<Mono>,
 }
 
 /// Whether a poll has shown what the session holds since it last ran something.
@@ -51,6 +54,9 @@ enum Need {
 /// A transaction this long is worth a poll before its end: what it costs is little beside it.
 const LONG: Duration = Duration::from_millis(10);
 
+/// The sampler, told to look closely, hardly looks any less so for this long.
+const LATELY: Duration = Duration::from_millis(200);
+
 /// Whether a transaction is open, by what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transaction {
@@ -73,6 +79,8 @@ pub struct Order<'a> {
     pub after: After,
     /// True for VACUUM.
     pub vacuum: bool,
+    /// How closely the sampler looks once it is sent; None: as before.
+    pub heed: Option<Heed>,
     /// Inline data of COPY … FROM STDIN.
     pub copy_data: Option<&'a str>,
 }
@@ -99,6 +107,9 @@ impl<'a> Order<'a> {
                 After::Poll
             },
             vacuum: statement.kind.is_vacuum(),
+            heed: (!statement.kind.is_plain_dml()
+                && statement.kind.transaction_control().is_none())
+            .then_some(Heed::Closely),
             copy_data: statement.copy_data.clone().map(|range| &file[range]),
         }
     }
@@ -114,6 +125,7 @@ impl<'a> Order<'a> {
                 _ => After::Poll,
             },
             vacuum: false,
+            heed: None,
             copy_data: None,
         }
     }
@@ -199,6 +211,7 @@ impl<'a> Driven<'a> {
             opened: None,
             told: BTreeSet::new(),
             allowance: Allowance::default(),
+            heeded: None,
         })
     }
 
@@ -219,6 +232,9 @@ impl<'a> Driven<'a> {
         // and one that it releases was surely held until here.
         if self.state == Transaction::Open && order.after == After::Poll {
             self.poll(self.need_before(order)).await?;
+        }
+        if let Some(heed) = order.heed {
+            self.heed(heed);
         }
         let told = self
             .told
@@ -285,6 +301,17 @@ impl<'a> Driven<'a> {
                 in_transaction: self.state == Transaction::Open,
                 error,
             });
+        }
+    }
+
+    /// Has the sampler look closely, unless it still does: to wake it for each of hundreds of small
+    /// statements would lengthen them.
+    fn heed(&mut self, heed: Heed) {
+        let now = self.scene.clock.now();
+        let lately = |at: Mono| now.since(at) < LATELY;
+        if heed == Heed::Briefly || !self.heeded.is_some_and(lately) {
+            self.scene.sampler.heed(heed);
+            self.heeded = Some(now);
         }
     }
 

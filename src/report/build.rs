@@ -1,10 +1,11 @@
 //! Timeline + judgement → report.
 
-use hdrhistogram::Histogram;
+use std::time::Duration;
 
+use super::distribution;
 use super::model::{
-    Batches, Blocked, Budget, Command, Distribution, Evidence, Hold, Policy, Quantiles, Report,
-    Run, SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step, Tool,
+    Batches, Blocked, Budget, Command, Evidence, Hold, Policy, Quantiles, Repeats, Report, Run,
+    SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step, Tool,
 };
 use super::text::{self, ms};
 use super::wording;
@@ -64,6 +65,7 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             started_at: seconds(header.started_at),
             finished_at: timeline.finished_at.map(seconds),
             replays: u32::try_from(timeline.replays.len()).unwrap_or(u32::MAX),
+            repeat: header.repeat,
         },
         scenario: header.scenario.clone(),
         snapshot: timeline.stage.as_ref().map(|stage| stage.snapshot.clone()),
@@ -77,12 +79,13 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             budgets: policy.budgets.iter().map(budget).collect(),
         },
         verdict: judgement.verdict,
-        hold_ms: distribution(judgement),
+        hold_ms: distribution::of(holds(judgement)),
         steps,
         findings,
         traffic: None,
         sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
             interval_ms: ms(header.interval),
+            cadence: header.cadence,
             samples: sampling.samples,
             gap_ms: quantiles(sampling.gap),
             round_trip_ms: quantiles(sampling.round_trip),
@@ -102,6 +105,7 @@ fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> S
         elapsed_ms: None,
         attempts: 0,
         replays: judged.replays,
+        repeats: (judged.repeats.len() > 1).then(|| repeats(judged)),
         statements: Vec::new(),
         batches: None,
         command: None,
@@ -228,31 +232,25 @@ fn quantiles(facts: format::Quantiles) -> Quantiles {
     }
 }
 
-fn distribution(judgement: &Judgement) -> Option<Distribution> {
-    // Nanoseconds with two significant figures: no bound is needed, the histogram grows.
-    let mut histogram = Histogram::<u64>::new(2).ok()?;
-    let holds = judgement
+/// Upper bounds of the holds of the replays that decided.
+fn holds(judgement: &Judgement) -> impl Iterator<Item = Duration> {
+    let facts = judgement
         .steps
         .iter()
-        .filter_map(|step| step.facts.as_ref())
+        .filter_map(|step| step.facts.as_ref());
+    facts
         .flat_map(|facts| &facts.holds)
-        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock);
-    let mut longest = std::time::Duration::ZERO;
-    for most in holds.filter_map(|hold| hold.hold.at_most()) {
-        // It grows by itself; only a hold of 584 years finds no room.
-        let _ = histogram.record(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX));
-        longest = longest.max(most);
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
+        .filter_map(|hold| hold.hold.at_most())
+}
+
+fn repeats(judged: &StepJudgement) -> Repeats {
+    let holds = || judged.repeats.iter().filter_map(|repeat| repeat.hold);
+    Repeats {
+        verdicts: judged.repeats.iter().map(|repeat| repeat.verdict).collect(),
+        at_least_ms: distribution::of(holds().map(|hold| hold.at_least())),
+        at_most_ms: distribution::of(holds().filter_map(|hold| hold.at_most())),
     }
-    let at = |quantile: f64| {
-        let nanos = histogram.value_at_quantile(quantile);
-        ms(std::time::Duration::from_nanos(nanos).min(longest))
-    };
-    (!histogram.is_empty()).then(|| Distribution {
-        count: histogram.len(),
-        p50: at(0.5),
-        p99: at(0.99),
-        max: ms(longest),
-    })
 }
 
 fn limits(timeline: &Timeline) -> Vec<String> {
@@ -274,8 +272,8 @@ fn limits(timeline: &Timeline) -> Vec<String> {
 
 fn stage_limits(stage: &StageFacts) -> Vec<String> {
     let mut limits = stage.notes.clone();
-    let rows: u64 = stage.snapshot.tables.iter().map(|table| table.rows).sum();
-    if stage.kind != StageKind::External && rows == 0 {
+    let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
+    if stage.kind != StageKind::External && empty {
         limits.push("the database is empty: holds on empty tables prove nothing".to_owned());
     } else if let Some(largest) = stage.snapshot.tables.iter().max_by_key(|table| table.rows) {
         limits.push(format!(

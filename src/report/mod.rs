@@ -3,8 +3,10 @@
 //! Nothing here measures or judges.
 
 pub mod build;
+mod distribution;
 pub mod json;
 pub mod model;
+mod repeats;
 pub mod table;
 pub mod text;
 mod wording;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::judge::Verdict;
 use crate::pg::LockMode;
-use crate::plan::{Level, ScenarioId, StepKind};
+use crate::plan::{Cadence, Level, ScenarioId, StepKind};
 use crate::recording::format::SnapshotFacts;
 use crate::stage::StageKind;
 
@@ -72,6 +72,8 @@ pub struct Run {
     pub finished_at: Option<String>,
     /// Replays, each on a fresh clone unless the stage is external.
     pub replays: u32,
+    /// How many times all of it was to be measured; the worst counts.
+    pub repeat: u32,
 }
 
 /// Where it ran.
@@ -127,6 +129,9 @@ pub struct Step {
     pub attempts: u32,
     /// Replays that ran it; the figures are those of the one that decided the verdict.
     pub replays: u32,
+    /// How it came out each time; null unless it was measured repeatedly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
     /// What ran.
     pub statements: Vec<Statement>,
     /// A backfill's course; null unless it is one.
@@ -145,6 +150,17 @@ pub struct Step {
     pub unseen_ms_max: f64,
     /// What was seen on tables.
     pub evidence: Evidence,
+}
+
+/// A step that was measured repeatedly.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Repeats {
+    /// Its verdict each time, in order.
+    pub verdicts: Vec<Verdict>,
+    /// Lower bounds of each time's longest ACCESS EXCLUSIVE hold; null when there was none.
+    pub at_least_ms: Option<Distribution>,
+    /// Upper bounds of the same; a hold without one is left out.
+    pub at_most_ms: Option<Distribution>,
 }
 
 /// A statement that lockproof sent.
@@ -278,6 +294,8 @@ pub struct Finding {
 pub struct Distribution {
     /// How many.
     pub count: u64,
+    /// Shortest.
+    pub min: f64,
     /// Median.
     pub p50: f64,
     /// 99th percentile.
@@ -300,8 +318,10 @@ pub struct Quantiles {
 /// How well it was watched.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Sampling {
-    /// The interval that was asked for.
+    /// The longest interval that was asked for.
     pub interval_ms: f64,
+    /// `adaptive`: it was shortened while something was at stake; `fixed`: it was not.
+    pub cadence: Cadence,
     /// Polls.
     pub samples: u64,
     /// From one poll's sending to the next one's answer.

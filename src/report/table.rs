@@ -6,11 +6,13 @@ use comfy_table::{
 };
 
 use super::model::{Finding, Report, Step};
+use super::repeats;
 use super::text::{self, count, short};
 use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
+use crate::recording::format::TableFacts;
 use crate::stage::StageKind;
 
 /// A line below the head and one below the last step.
@@ -37,6 +39,10 @@ pub fn render(report: &Report, palette: Palette) -> String {
     out.push('\n');
     out.push_str(&table(report, palette));
     out.push('\n');
+    if let Some(repeats) = repeats::render(report) {
+        out.push('\n');
+        out.push_str(&repeats);
+    }
     for finding in &report.findings {
         out.push('\n');
         out.push_str(&paragraph(finding, palette));
@@ -49,8 +55,12 @@ pub fn render(report: &Report, palette: Palette) -> String {
 fn head(report: &Report) -> String {
     let mut lines = vec![format!("lockproof: {}", report.scenario.name)];
     if let Some(snapshot) = &report.snapshot {
-        let rows: u64 = snapshot.tables.iter().map(|table| table.rows).sum();
-        let bytes: u64 = snapshot.tables.iter().map(|table| table.bytes).sum();
+        let sum = |of: fn(&TableFacts) -> u64| {
+            let numbers = snapshot.tables.iter().map(of);
+            numbers.fold(0, u64::saturating_add)
+        };
+        let rows = sum(|table| table.rows);
+        let bytes = sum(|table| table.bytes);
         lines.push(format!(
             "  snapshot {}: {} rows in {} table{}, {}",
             snapshot.name,
@@ -78,18 +88,13 @@ fn head(report: &Report) -> String {
 }
 
 fn table(report: &Report, palette: Palette) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(LINES)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH)
-        .set_header([
-            "step", "kind", "time", "AEL hold", "on", "blocked", "verdict",
-        ]);
-    match palette {
-        Palette::Ansi => table.enforce_styling(),
-        Palette::Plain => table.force_no_tty(),
-    };
+    let mut table = plain();
+    table.set_header([
+        "step", "kind", "time", "AEL hold", "on", "blocked", "verdict",
+    ]);
+    if palette == Palette::Ansi {
+        table.enforce_styling();
+    }
     for step in &report.steps {
         let (hold, relation) = longest(step);
         table.add_row([
@@ -110,13 +115,30 @@ fn table(report: &Report, palette: Palette) -> String {
             column.set_constraint(constraint);
         }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
-    }
     for index in [2, 3, 5] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+    lines(&table)
+}
+
+/// An empty table in the report's style and width, without colours.
+pub(super) fn plain() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(LINES)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .force_no_tty();
+    table
+}
+
+/// Its lines, with nothing behind them.
+pub(super) fn lines(table: &Table) -> String {
+    let mut table = table.clone();
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
     }
     table
         .lines()
@@ -184,9 +206,11 @@ fn closing(report: &Report, palette: Palette) -> String {
     let budget = budget.map_or_else(String::new, |budget| {
         format!("; budget of ACCESS EXCLUSIVE: {}", millis(budget.limit_ms))
     });
-    let replays = match report.run.replays {
-        0 | 1 => String::new(),
-        replays => format!("; {replays} replays"),
+    let replays = match (report.run.repeat, report.run.replays) {
+        (0 | 1, 0 | 1) => String::new(),
+        (0 | 1, replays) => format!("; {replays} replays"),
+        (repeat, replays) if repeat == replays => format!("; worst of {repeat}"),
+        (repeat, replays) => format!("; worst of {repeat}, {replays} replays"),
     };
     let watched = report.sampling.as_ref().map_or_else(String::new, |s| {
         format!(
@@ -245,7 +269,7 @@ fn fill(paragraph: &str, indent: &str) -> String {
     out
 }
 
-fn millis(ms: f64) -> String {
+pub(super) fn millis(ms: f64) -> String {
     text::time(duration(ms))
 }
 

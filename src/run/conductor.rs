@@ -31,7 +31,7 @@ pub type Sink = Box<dyn Write + Send>;
 enum Answer {
     /// A step ended, and these relations were seen locked in it.
     Step(BTreeSet<u32>),
-    /// A replay ended; so it stands.
+    /// A replay ended; so its measurement stands.
     Replay(Verdict),
 }
 
@@ -146,9 +146,10 @@ fn conduct(
         };
         analyst.push(event);
         let answer = match answer {
-            Some(Answer::Replay(_)) => Some(Answer::Replay(
-                judge::judge(analyst.timeline(), policy).verdict,
-            )),
+            Some(Answer::Replay(_)) => Some(Answer::Replay(judge::last_repeat(
+                analyst.timeline(),
+                policy,
+            ))),
             answer => answer,
         };
         if let Some(answer) = answer {

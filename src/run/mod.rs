@@ -6,6 +6,7 @@ mod conductor;
 mod ground;
 mod replays;
 mod source;
+mod turns;
 
 use crate::analyse::Timeline;
 use crate::clock::{self, Clock};
@@ -108,8 +109,10 @@ fn header(plan: &Plan, notes: &[String]) -> Header {
             })
             .collect(),
         interval: plan.interval,
+        cadence: plan.cadence,
         gap_floor: gap_floor(plan),
         replays: plan.replays,
+        repeat: plan.repeat,
         literals: plan.literals,
         notes: notes.to_vec(),
     }

@@ -1,17 +1,18 @@
-//! Replays all steps, each time on a fresh clone, until every step is decided.
+//! Replays all steps, each time on a fresh clone, until every step is decided as often as was asked for.
 
 use std::time::Duration;
 
 use super::conductor::Conductor;
 use super::ground::Ground;
+use super::turns::{Most, Turn};
 use crate::clock::Clock;
 use crate::error::Trouble;
 use crate::interrupt::Interrupt;
-use crate::judge::Verdict;
+use crate::observe::cadence::Pace;
 use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
-use crate::pg::{NEWEST_MAJOR, Session, names, queries};
+use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
 use crate::plan::{Keep, Plan, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
@@ -46,11 +47,18 @@ pub async fn replay(
 ) -> Result<Ended> {
     // Nothing but a fresh clone can be tried again; an external server has been changed.
     let most = match ground.provider {
-        Provider::External(_) => 1,
-        _ => plan.replays,
+        Provider::External(_) => Most {
+            tries: 1,
+            repeats: 1,
+        },
+        _ => Most {
+            tries: plan.replays,
+            repeats: plan.repeat,
+        },
     };
     let mut kept = None;
-    for number in 1..=most {
+    let mut turn = Turn::FIRST;
+    loop {
         let mut stage = start(ground, run_id, watch, interrupt).await?;
         let run = Run {
             plan,
@@ -59,14 +67,14 @@ pub async fn replay(
             watch,
             interrupt,
         };
-        let watchers = match watchers(&run, &stage, number, conductor).await {
+        let watchers = match watchers(&run, &stage, turn, conductor).await {
             Ok(watchers) => watchers,
             Err(error) => {
                 stop(stage, watch).await;
                 return Err(error);
             }
         };
-        let outcome = steps(&run, &stage, &watchers, conductor).await;
+        let outcome = steps(&run, &stage, &watchers, turn, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
             if error.trouble() != Trouble::Stage {
@@ -83,16 +91,20 @@ pub async fn replay(
             return Ok(Ended::StageLost(error));
         }
         let standing = conductor.replay_taken().await;
-        let again = standing == Verdict::Unproven && number < most;
-        if plan.stage.keep == Keep::LeaveRunning && !again {
+        let next = turn.next(standing, most);
+        if plan.stage.keep == Keep::LeaveRunning && next.is_none() {
             kept = Some(stage.keep());
             break;
         }
         stop(stage, watch).await;
-        if !again {
-            break;
-        }
-        watch.note("a step is unproven: replaying on a fresh clone");
+        turn = match next {
+            Some(next) if next.repeat == turn.repeat => {
+                watch.note("a step is unproven: replaying on a fresh clone");
+                next
+            }
+            Some(next) => next,
+            None => break,
+        };
     }
     finished(conductor);
     Ok(Ended::Whole { kept })
@@ -144,7 +156,7 @@ struct Watchers {
 async fn watchers(
     run: &Run<'_>,
     stage: &Stage,
-    number: u32,
+    turn: Turn,
     conductor: &Conductor,
 ) -> Result<Watchers> {
     let endpoint = stage.endpoint();
@@ -156,7 +168,7 @@ async fn watchers(
         .batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '60s'")
         .await
         .map_err(|error| lost(&error))?;
-    if number == 1 {
+    if turn == Turn::FIRST {
         conductor.tell(stage_event(run, &observer, &server).await?);
     }
     if run.ground.source.is_warm() {
@@ -168,14 +180,15 @@ async fn watchers(
     run.watch.phase("starting the sampler");
     // Before the first poll, since what that shows is told once.
     conductor.tell(Event::ReplayStarted {
-        replay: number,
+        replay: turn.replay,
+        repeat: turn.repeat,
         at: run.clock.now(),
     });
     let sampler = Sampler::start(Setup {
         endpoint: endpoint.clone(),
         server_major: server.major,
         database_oid: server.database_oid,
-        interval: run.plan.interval,
+        pace: pace(run.plan),
         gap_floor: super::gap_floor(run.plan),
         clock: run.clock,
         literals: run.plan.literals,
@@ -189,10 +202,24 @@ async fn watchers(
     })
 }
 
+/// Looks come closer together around locks of the modes that can fail a step.
+fn pace(plan: &Plan) -> Pace {
+    let fails = |mode: &LockMode| {
+        let in_step = |step: &Step| plan.policy.fails(*mode, &step.budgets);
+        plan.steps.iter().any(in_step)
+    };
+    Pace::new(
+        plan.cadence,
+        plan.interval,
+        LockMode::WATCHED.into_iter().filter(fails).collect(),
+    )
+}
+
 async fn steps(
     run: &Run<'_>,
     stage: &Stage,
     watchers: &Watchers,
+    turn: Turn,
     conductor: &mut Conductor,
 ) -> Result<()> {
     let Watchers {
@@ -216,8 +243,12 @@ async fn steps(
         .map_err(|error| lost(&error))?;
     let count = run.plan.steps.len();
     for (index, step) in run.plan.steps.iter().enumerate() {
-        run.watch
-            .phase(&format!("step {} of {count}: {}", index + 1, step.name));
+        run.watch.phase(&format!(
+            "{}step {} of {count}: {}",
+            turn.of(run.plan.repeat),
+            index + 1,
+            step.name
+        ));
         sampler.sync().await?;
         conductor.tell(Event::StepStarted {
             step: index,

@@ -324,6 +324,10 @@ fn every_option_that_cannot_be_is_told_by_its_name() {
             "`--interval` has to be from 0.5ms to 1s, not `0.1ms`\n  help: quicker, the sampler would burden the server; slower, it would see too little",
         ),
         (
+            "--repeat=0",
+            "`--repeat` has to be from 1 to 1000, not 0\n  help: each time, the whole scenario runs on a fresh copy of the snapshot",
+        ),
+        (
             "--replays=0",
             "`--replays` has to be from 1 to 20, not 0\n  help: each one replays the scenario on a fresh copy of the snapshot",
         ),

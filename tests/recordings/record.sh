@@ -83,6 +83,23 @@ program_step() {
 	cd "$root"
 }
 
+# Three times: a hold that differs by its clone, since each is to sleep for another time.
+repeated() {
+	mkdir "$work/repeated"
+	cd "$work/repeated"
+	cat >scenario.toml <<-'TOML'
+		name = "repeated"
+		[[steps]]
+		name = "add-note"
+		sql = "ALTER TABLE listings_listing ADD COLUMN note text"
+		[[steps]]
+		name = "random"
+		sql = "LOCK TABLE listings_seller; SELECT pg_sleep(0.07 * random())"
+	TOML
+	record repeated 1 . --snapshot "$root/snapshots/listings" --stage docker --pg 17 --var rows=20000 --repeat 5
+	cd "$root"
+}
+
 # A server that is there already, and a session that reads a table while the migration holds it.
 blocked() {
 	local bin data port=54329 as=()
@@ -134,5 +151,5 @@ cut_short() {
 	say "cut: $(stat -c %s "$here/cut.jsonl") bytes"
 }
 
-if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step blocked cut_short; fi
+if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step repeated blocked cut_short; fi
 for one in "$@"; do "$one"; done

@@ -179,7 +179,7 @@ fn locks_that_a_block_rolled_back_unseen_are_not_excluded() {
         ),
     ];
     // With one poll a second the lock in the block is seen once at most.
-    let seldom = ["--interval", "1s"];
+    let seldom = ["--interval", "1s", "--cadence", "fixed"];
     let (ran, report) = ran(
         &Room::new(),
         &steps.concat(),

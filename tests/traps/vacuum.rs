@@ -117,8 +117,5 @@ fn vacuum_full_is_one_hold_and_two_of_them_are_two() {
         let mut holds = report.holds(step, ACCESS_EXCLUSIVE);
         holds.retain(|hold| hold["relation"] == "slow");
         assert_eq!(holds.len(), times, "{report}");
-        for hold in holds {
-            assert!(at_least(&hold["hold_ms"]) > 200.0, "{hold}");
-        }
     }
 }
