@@ -393,7 +393,8 @@ fn add(findings: &mut Vec<Finding>, mut finding: Finding) {
         else {
             continue;
         };
-        if hold.mode != other.mode || hold.granted_by != other.granted_by {
+        let of = |hold: &Hold| (hold.mode, hold.holder);
+        if of(hold) != of(other) || hold.granted_by != other.granted_by {
             continue;
         }
         // A TOAST relation's name tells a reader nothing as long as there is another.

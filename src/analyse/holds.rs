@@ -48,6 +48,21 @@ impl Edges {
             },
         }
     }
+
+    /// Two claims that may be one lock, or two of which the later was taken at once: held for as long
+    /// as the longer one at least, and no longer than both.
+    pub fn perhaps_joined_by(self, later: Self) -> Self {
+        let longer = if later.hold().at_least() > self.hold().at_least() {
+            later
+        } else {
+            self
+        };
+        Self {
+            granted_by: longer.granted_by,
+            released_from: longer.released_from,
+            ..self.joined_by(later)
+        }
+    }
 }
 
 /// The edges of a life; `session` is the one that holds the lock, where lockproof drives it, and
@@ -106,23 +121,42 @@ fn bracket_of(life: &Life, session: &Session, end: Mono) -> Option<Bracket> {
         })
 }
 
-/// True when `later` is the same lock as `earlier` under another process or transaction number.
+/// How one lock goes on in a row of another process or transaction number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Succession {
+    /// PREPARE TRANSACTION hands its locks to a row without a process, under the number that the
+    /// session had, or -1.
+    HandedOver,
+    /// VACUUM FULL keeps a session-level lock on the table while it vacuums what belongs to it in the
+    /// transaction that follows. `VACUUM FULL t, t` looks the same, and lets go in between.
+    CarriedOn,
+}
+
+/// How `later` is the same lock as `earlier`; None: it is another one.
 ///
-/// Two commands do that: PREPARE TRANSACTION hands its locks to a row without a process (under the
-/// number that the session had, or -1), and
-/// VACUUM FULL keeps a session-level lock on the table while its transactions change.
-pub fn continues(earlier: &Life, later: &Life, vacuum: impl Fn() -> bool) -> bool {
+/// A VACUUM begins with a transaction without locks of its own, so the number of the next VACUUM's is
+/// more than one ahead: two of them are two holds.
+pub fn succession(earlier: &Life, later: &Life, vacuum: impl Fn() -> bool) -> Option<Succession> {
     let same = earlier.row.relation == later.row.relation
         && earlier.row.mode == later.row.mode
         && earlier.row.claim == Claim::Granted
         && later.row.claim == Claim::Granted;
-    let handed_over = earlier.row.pid != 0 && later.row.pid == 0;
-    let carried_on = || earlier.row.pid == later.row.pid && vacuum();
     let no_gap = earlier
         .absent_after
         .is_some_and(|gone| later.first.sent <= gone.sent)
         && earlier.first.sent <= later.first.sent;
-    same && no_gap && (handed_over || carried_on())
+    if !(same && no_gap) {
+        return None;
+    }
+    let (backend, number) = earlier.row.vxid;
+    let next = (backend, number.wrapping_add(1));
+    if earlier.row.pid != 0 && later.row.pid == 0 {
+        Some(Succession::HandedOver)
+    } else if earlier.row.pid == later.row.pid && later.row.vxid == next && vacuum() {
+        Some(Succession::CarriedOn)
+    } else {
+        None
+    }
 }
 
 /// True when neither `later` nor any life that began after it can belong to the hold that began with
@@ -296,10 +330,32 @@ mod tests {
         let session_row = life(100, 110, 140, 150);
         let mut prepared = life(140, 150, 190, 200);
         prepared.row.pid = 0;
-        assert!(continues(&session_row, &prepared, || false));
+        let handed_over = Some(Succession::HandedOver);
+        assert_eq!(succession(&session_row, &prepared, || false), handed_over);
         prepared.row.vxid = (-1, 9);
-        assert!(continues(&session_row, &prepared, || false));
+        assert_eq!(succession(&session_row, &prepared, || false), handed_over);
         let joined = edges(&session_row, None, STEP).joined_by(edges(&prepared, None, STEP));
         assert_eq!(nanos(joined.hold()), (190 - 112, Some(202 - 100)));
+    }
+
+    #[test]
+    fn a_vacuums_lock_outlives_a_transaction_but_not_the_vacuum() {
+        let first = life(100, 110, 140, 150);
+        let mut second = life(140, 150, 190, 200);
+        assert_eq!(
+            succession(&first, &second, || true),
+            None,
+            "the same number"
+        );
+        second.row.vxid.1 = 2;
+        assert_eq!(succession(&first, &second, || false), None, "no VACUUM");
+        assert_eq!(
+            succession(&first, &second, || true),
+            Some(Succession::CarriedOn)
+        );
+        let joined = edges(&first, None, STEP).perhaps_joined_by(edges(&second, None, STEP));
+        assert_eq!(nanos(joined.hold()), (190 - 152, Some(202 - 100)));
+        second.row.vxid.1 = 4;
+        assert_eq!(succession(&first, &second, || true), None, "another VACUUM");
     }
 }

@@ -158,6 +158,15 @@ pub struct CommandFacts {
     pub output: Vec<String>,
 }
 
+/// Whether a hold is surely of whom it is listed under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// It is.
+    Known,
+    /// A program's session or a stranger's: nothing tells.
+    Unclear,
+}
+
 /// A lock, from granted to released.
 #[derive(Debug, Clone)]
 pub struct Hold {
@@ -169,6 +178,8 @@ pub struct Hold {
     pub mode: LockMode,
     /// The server process; 0 for a prepared transaction.
     pub pid: i32,
+    /// Whose it is.
+    pub holder: Holder,
     /// Granted → released.
     pub hold: Bounds,
     /// Asked → granted.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::blocked;
-use super::holds::{self, Edges};
+use super::holds::{self, Edges, Succession};
 use super::lives::Life;
 use super::owner::{Backends, Neighbours, Owner};
 use super::session::Session;
 use super::step::OpenStep;
-use super::{Blocked, Hold, StepFacts};
+use super::{Blocked, Hold, Holder, StepFacts};
 use crate::bounds::Bounds;
 use crate::clock::Mono;
 use crate::recording::format::{Claim, LockRow, Origin};
@@ -104,15 +104,17 @@ impl Scene<'_> {
                     continue;
                 }
                 let led = self.backends.leader(next.row.pid) == Some(life.row.pid);
+                let vacuums = || self.is_vacuum(tail) && self.is_vacuum(next);
                 if holds::same_group(life, next, led) {
                     taken[later] = true;
                     edges = edges.joined_by(self.edges(next));
-                } else if holds::continues(tail, next, || {
-                    self.is_vacuum(tail) && self.is_vacuum(next)
-                }) {
+                } else if let Some(succession) = holds::succession(tail, next, vacuums) {
                     taken[later] = true;
                     tail = next;
-                    edges = edges.joined_by(self.edges(tail));
+                    edges = match succession {
+                        Succession::HandedOver => edges.joined_by(self.edges(tail)),
+                        Succession::CarriedOn => edges.perhaps_joined_by(self.edges(tail)),
+                    };
                 }
             }
             let owner = self.owner(life.row.pid);
@@ -120,11 +122,14 @@ impl Scene<'_> {
             match (owner, relation.map(|relation| relation.origin)) {
                 (Owner::Watcher, _) => {}
                 (Owner::Unclear, Some(Origin::New)) => {}
+                // Made by somebody else and not committed: it has no name that others could see.
+                (Owner::Foreign, Some(Origin::New)) if relation.is_some_and(|r| r.kind == '?') => {}
                 (Owner::Unclear, _) if life.first.received < self.step.started => {}
                 // The program's or a stranger's: the program held it so long, or not at all.
                 (Owner::Unclear, _) => {
                     let mut hold = self.hold(life, &edges, &asked);
                     hold.hold = Bounds::new(Duration::ZERO, hold.hold.at_most());
+                    hold.holder = Holder::Unclear;
                     facts.holds.push(hold);
                 }
                 (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
@@ -161,7 +166,14 @@ impl Scene<'_> {
             })
             .map(|wait| self.edges(wait));
         let relation = self.step.relations.get(&life.row.relation);
-        let (granted_by, lengthened_by) = self.statements_of(life.row.pid, edges);
+        let (granted_by, lengthened_by) = match self.session(life.row.pid) {
+            Some(session) => self.statements_of(session, edges),
+            // While it waited, it ran what took the lock, and nothing else.
+            None => {
+                let from = asked.map_or(edges.granted_from, |asked| asked.granted_from);
+                self.queries_of(life.row.pid, (from, edges.released_by.unwrap_or(self.end)))
+            }
+        };
         Hold {
             relation: relation.map_or_else(
                 || format!("oid {}", life.row.relation),
@@ -170,6 +182,7 @@ impl Scene<'_> {
             parent: relation.and_then(|relation| relation.parent.clone()),
             mode: life.row.mode,
             pid: life.row.pid,
+            holder: Holder::Known,
             hold: edges.hold(),
             wait: holds::wait(asked, edges),
             granted_after: edges.granted_by.since(self.step.started),
@@ -179,10 +192,7 @@ impl Scene<'_> {
     }
 
     /// The statements that may have taken a lock, and those that ran while it was held.
-    fn statements_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
-        let Some(session) = self.session(pid) else {
-            return self.queries_of(pid, edges);
-        };
+    fn statements_of(&self, session: &Session, edges: &Edges) -> (Vec<String>, Vec<String>) {
         let mut takers = Vec::new();
         let mut lengtheners = Vec::new();
         let last = edges.granted_by.max(edges.released_from);
@@ -220,14 +230,16 @@ impl Scene<'_> {
         )
     }
 
-    /// The same from what `pg_stat_activity` showed, where another program drives the session.
-    fn queries_of(&self, pid: i32, edges: &Edges) -> (Vec<String>, Vec<String>) {
+    /// The same from what `pg_stat_activity` showed between two moments, where another program drives
+    /// the session. A query that it had been seen with before is not told again.
+    fn queries_of(&self, pid: i32, (from, to): (Mono, Mono)) -> (Vec<String>, Vec<String>) {
         let mut queries: Vec<&str> = Vec::new();
-        let held = (edges.granted_from, edges.released_by.unwrap_or(self.end));
         let sightings = self.backends.sightings(pid);
-        let first = sightings.partition_point(|(at, _)| *at < held.0);
+        let first = sightings.partition_point(|(at, _)| *at < from);
+        let news = sightings.get(first).is_some_and(|(at, _)| *at <= to);
+        let first = if news { first } else { first.saturating_sub(1) };
         for (at, backend) in &sightings[first..] {
-            if *at > held.1 || queries.len() > LENGTHENERS {
+            if *at > to || queries.len() > LENGTHENERS {
                 break;
             }
             if !queries.contains(&backend.query.as_str()) {
@@ -267,10 +279,15 @@ impl Scene<'_> {
         let mut blocked: Vec<Blocked> = Vec::new();
         for life in lives {
             let pid = life.row.pid;
-            if life.row.claim != Claim::Waiting
-                || self.step.sessions.contains_key(&pid)
-                || self.owner(pid) == Owner::Watcher
-            {
+            let ours = match self.owner(pid) {
+                Owner::Watcher => true,
+                // A program's sessions that wait for one another are nobody's victims.
+                Owner::Migration => {
+                    self.step.command.is_some() || self.step.sessions.contains_key(&pid)
+                }
+                Owner::Unclear | Owner::Foreign => false,
+            };
+            if life.row.claim != Claim::Waiting || ours {
                 continue;
             }
             let behind = blocked::behind(life, &self.step.waiters, &claims, &is_migration);

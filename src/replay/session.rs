@@ -256,7 +256,7 @@ impl<'a> Driven<'a> {
         self.finished(order, done, &result);
         self.seen = Seen::No;
         if result.is_ok() && order.after == After::Poll && self.state == Transaction::Open {
-            self.poll(Need::Wanted).await?;
+            self.poll(Self::need_after(order)).await?;
         }
         result
     }
@@ -323,6 +323,15 @@ impl<'a> Driven<'a> {
             .is_some_and(|opened| self.scene.clock.now().since(opened) >= LONG);
         match order.control {
             Some(TransactionControl::Commit { .. }) if long => Need::Must,
+            _ => Need::Wanted,
+        }
+    }
+
+    /// A rollback to a savepoint lets locks go in the middle of a transaction. One that is taken again
+    /// at once, in the same transaction, would look as if it had been held all the time.
+    fn need_after(order: Order<'_>) -> Need {
+        match order.control {
+            Some(TransactionControl::RollbackTo) => Need::Must,
             _ => Need::Wanted,
         }
     }

@@ -3,7 +3,7 @@
 use super::model;
 use super::text::{bounds, count, short, time};
 use crate::advice;
-use crate::analyse::Hold;
+use crate::analyse::{Hold, Holder};
 use crate::judge::{Finding, FindingKind};
 use crate::plan::Level;
 use crate::recording::format::Trace;
@@ -42,6 +42,25 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
                 hold.mode.blocks(),
             ),
             advice: advise(hold, trace.as_ref()),
+        },
+        FindingKind::HoldUnproven { hold, more, limit } if hold.holder == Holder::Unclear => Words {
+            rule: "hold-unproven",
+            hold: Some(hold),
+            message: format!(
+                "{} was held in {} for {} by a session that is the program's or a stranger's: nothing \
+                 tells whether it counts against the budget of {}{}{}",
+                subject(hold),
+                hold.mode.sql(),
+                bounds(hold.hold),
+                time(*limit),
+                others(*more),
+                origin(hold),
+            ),
+            advice: Some(
+                "let the program's sessions keep the `application_name` that PGAPPNAME gives them, or \
+                 keep others off the server meanwhile"
+                    .to_owned(),
+            ),
         },
         FindingKind::HoldUnproven { hold, more, limit } => Words {
             rule: "hold-unproven",

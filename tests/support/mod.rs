@@ -5,6 +5,7 @@
 // `eprintln` would be swallowed by the harness; what is written out is not.
 #![allow(clippy::explicit_write)]
 
+pub mod report;
 pub mod server;
 
 use std::fs;
@@ -157,6 +158,14 @@ impl Room {
         fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
         fs::write(&path, content).expect("writable");
         path
+    }
+
+    /// A room whose snapshot has more than `items`.
+    pub fn with(sql: &str) -> Self {
+        let room = Self::new();
+        let generator = room.read("snapshot/generate.sql");
+        room.file("snapshot/generate.sql", format!("{generator}{sql}\n"));
+        room
     }
 
     pub fn read(&self, name: &str) -> String {
