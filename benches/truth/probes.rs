@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use crate::Outcome;
 use crate::ground::Ground;
-use crate::server::{Catalogue, DATABASE};
+use crate::server::{Catalogue, DATABASE, UNIQUE};
 use crate::truth::{Hold, Moment};
 
 /// Locked now and then: when its line is here, so are those of everything before it.
@@ -45,7 +45,6 @@ struct Call {
     what: char,
     at: Moment,
     pid: u32,
-    database: u32,
     relation: u32,
     returned: i64,
 }
@@ -53,7 +52,19 @@ struct Call {
 impl Probes {
     /// Attaches them to the server; an error says why that cannot be.
     pub fn attach(ground: &Ground, server: u32) -> Outcome<Self> {
-        let program = include_str!("probes.bt").replace("SERVER", &format!("/proc/{server}/exe"));
+        let oid = ground.sql(
+            DATABASE,
+            "SELECT oid FROM pg_database WHERE datname = current_database()",
+        )?;
+        if oid.parse::<u32>()? < UNIQUE {
+            return Err(
+                "before PostgreSQL 15 a server is not told from another one of the same program"
+                    .into(),
+            );
+        }
+        let program = include_str!("probes.bt")
+            .replace("SERVER", &format!("/proc/{server}/exe"))
+            .replace("DATABASE", &oid);
         let mut bpftrace = Command::new("bpftrace")
             .args(["-B", "line", "-e", &program])
             .env("BPFTRACE_PERF_RB_PAGES", "512")
@@ -165,8 +176,8 @@ fn call(line: &str) -> Option<Call> {
     let numbers: Vec<i64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
     let number = |index: usize| numbers.get(index).copied().unwrap_or_default();
     let expected = match what {
-        'A' => 6,
-        'G' | 'U' => 5,
+        'A' => 5,
+        'E' | 'G' | 'U' => 4,
         'R' => 3,
         _ => return None,
     };
@@ -178,9 +189,8 @@ fn call(line: &str) -> Option<Call> {
             to: u64::try_from(number(1)).ok()?,
         },
         pid: u32::try_from(number(2)).ok()?,
-        database: u32::try_from(number(3)).ok()?,
-        relation: u32::try_from(number(4)).ok()?,
-        returned: number(5),
+        relation: u32::try_from(number(3)).ok()?,
+        returned: number(4),
     })
 }
 
@@ -193,14 +203,22 @@ fn holds(mut calls: Vec<Call>, catalogue: &Catalogue) -> Vec<Hold> {
         .filter(|call| call.what == 'G')
         .collect();
     let mut open: BTreeMap<(u32, u32), Open> = BTreeMap::new();
+    let mut asking: BTreeMap<u32, Call> = BTreeMap::new();
     let mut holds: Vec<Hold> = Vec::new();
     for call in calls {
         let key = (call.pid, call.relation);
         match call.what {
-            // Not got, or of another database, or of a table that this bench does not watch.
-            'A' if call.returned < 1 || call.database != catalogue.database => {}
+            'E' => {
+                asking.insert(call.pid, call);
+            }
             'A' => {
-                let Some(relation) = catalogue.relations.get(&call.relation) else {
+                asking.remove(&call.pid);
+                let Some(relation) = catalogue
+                    .relations
+                    .get(&call.relation)
+                    .filter(|_| call.returned > 0)
+                else {
+                    // Not got, or of a table that no step locks.
                     continue;
                 };
                 open.entry(key)
@@ -208,7 +226,7 @@ fn holds(mut calls: Vec<Call>, catalogue: &Catalogue) -> Vec<Hold> {
                     .or_insert(Open {
                         times: 1,
                         name: relation.name.clone(),
-                        granted: granted(call, &grants),
+                        granted: granted(call.at, call.relation, &grants).unwrap_or(call.at),
                     });
             }
             'U' => {
@@ -220,6 +238,20 @@ fn holds(mut calls: Vec<Call>, catalogue: &Catalogue) -> Vec<Hold> {
                 }
             }
             'R' => {
+                // A time-out struck while it was being granted: held until the transaction ended.
+                if let Some(asked) = asking.remove(&call.pid) {
+                    let until = Moment {
+                        from: asked.at.from,
+                        to: call.at.from,
+                    };
+                    let name = catalogue.relations.get(&asked.relation);
+                    let granted = granted(until, asked.relation, &grants);
+                    holds.extend(granted.zip(name).map(|(granted, relation)| Hold {
+                        relation: relation.name.clone(),
+                        granted,
+                        released: Some(call.at),
+                    }));
+                }
                 let ended: BTreeSet<_> = open
                     .keys()
                     .copied()
@@ -255,12 +287,12 @@ impl Open {
     }
 }
 
-/// While it was asked for, another process may have granted it; else it was granted at once.
-fn granted(asked: Call, grants: &[Call]) -> Moment {
-    let first = grants.partition_point(|grant| grant.at.from < asked.at.from);
+/// The grant by another process while it was asked for; None: there was none, so it was granted at once.
+fn granted(asked: Moment, relation: u32, grants: &[Call]) -> Option<Moment> {
+    let first = grants.partition_point(|grant| grant.at.from < asked.from);
     grants[first..]
         .iter()
-        .take_while(|grant| grant.at.from <= asked.at.to)
-        .find(|grant| grant.relation == asked.relation && grant.database == asked.database)
-        .map_or(asked.at, |grant| grant.at)
+        .take_while(|grant| grant.at.from <= asked.to)
+        .find(|grant| grant.relation == relation)
+        .map(|grant| grant.at)
 }

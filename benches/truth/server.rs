@@ -9,14 +9,15 @@ use crate::Outcome;
 use crate::ground::Ground;
 
 /// The database that everything happens in.
-pub const DATABASE: &str = "bench";
+pub const DATABASE: &str = "truth";
+/// Its oid is chosen by chance from here on, where the server lets us: so that its locks are told from those of
+/// another server that runs the same program.
+pub const UNIQUE: u32 = 100_000_000;
 /// How many tables there are for steps to lock.
 pub const TABLES: usize = 200;
 
 /// What the relations of the steps are called.
 pub struct Catalogue {
-    /// The database's oid.
-    pub database: u32,
     /// By oid.
     pub relations: BTreeMap<u32, Relation>,
 }
@@ -32,10 +33,6 @@ pub struct Relation {
 impl Catalogue {
     /// Reads it.
     pub fn read(ground: &Ground) -> Outcome<Self> {
-        let database = ground.sql(
-            DATABASE,
-            "SELECT oid FROM pg_database WHERE datname = current_database()",
-        )?;
         let rows = ground.sql(
             DATABASE,
             "SELECT c.oid, c.relname, coalesce(t.relname, c.relname) FROM pg_class c \
@@ -53,10 +50,7 @@ impl Catalogue {
             };
             relations.insert(oid.parse()?, relation);
         }
-        Ok(Self {
-            database: database.parse()?,
-            relations,
-        })
+        Ok(Self { relations })
     }
 
     /// The table of a relation, by its name.
@@ -69,6 +63,17 @@ impl Catalogue {
 
 /// Makes what the steps need.
 pub fn fill(ground: &Ground) -> Outcome {
+    let major: u32 = ground
+        .sql(
+            "postgres",
+            "SELECT current_setting('server_version_num')::int / 10000",
+        )?
+        .parse()?;
+    let oid = match major {
+        15.. => format!(" OID = {}", rand::random_range(UNIQUE..u32::MAX / 2)),
+        _ => String::new(),
+    };
+    ground.sql("postgres", &format!("CREATE DATABASE {DATABASE}{oid}"))?;
     let file = ground.folder.path().join("setup.sql");
     std::fs::write(&file, include_str!("setup.sql"))?;
     ground.psql_file(DATABASE, &file)?;
@@ -90,17 +95,18 @@ pub struct Resident {
 impl Resident {
     /// Opens one.
     pub fn open(ground: &Ground) -> Outcome<Self> {
-        const DATABASE_OF_ITS_OWN: &str = "resident";
-        ground.sql(DATABASE, &format!("CREATE DATABASE {DATABASE_OF_ITS_OWN}"))?;
+        // Another bench may run at the same time.
+        let database = format!("resident{}", std::process::id());
+        ground.sql(DATABASE, &format!("CREATE DATABASE {database}"))?;
         let psql = ground
-            .program("psql", DATABASE_OF_ITS_OWN)
+            .program("psql", &database)
             .args(["-X", "-q"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
         let mut resident = Self { psql, pid: 0 };
         for _ in 0..100 {
-            if let Some(pid) = titled(&format!(" {DATABASE_OF_ITS_OWN} ")) {
+            if let Some(pid) = titled(&format!(" {database} ")) {
                 resident.pid = pid;
                 return Ok(resident);
             }
