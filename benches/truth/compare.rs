@@ -126,9 +126,10 @@ impl Comparison {
                     .push(format!("a hold of a table that no step has: {hold:?}")),
             }
         }
+        let zero = zero(told, &by_step);
         for ((case, (verdict, facts)), step) in cases.iter().zip(&told.steps).zip(0..) {
             let truths = by_step.remove(&step).unwrap_or_default();
-            self.step(load, case, verdict, facts, truths, sight);
+            self.step(load, case, verdict, facts, truths, (zero, sight));
         }
         self.counterexamples.len() > before
     }
@@ -140,7 +141,7 @@ impl Comparison {
         verdict: &str,
         facts: &StepFacts,
         truths: Vec<truth::Hold>,
-        sight: Sight,
+        (zero, sight): (i128, Sight),
     ) {
         let way = case.way;
         let place = format!("{}, {} (step {})", load.name(), way.name(), facts.step);
@@ -160,21 +161,25 @@ impl Comparison {
             told.sort_by_key(|hold| hold.granted_after);
             let lasted: Vec<Lasted> = truths.iter().filter_map(truth::Hold::lasted).collect();
             longest = longest.max(lasted.iter().max_by_key(|lasted| lasted.least).copied());
-            let told: Vec<_> = match told.len() {
-                0 => vec![((Duration::ZERO, Some(facts.blind)), Seen::No); lasted.len()],
-                _ => told
-                    .iter()
-                    .map(|hold| ((hold.hold.at_least(), hold.hold.at_most()), Seen::Yes))
-                    .collect(),
-            };
-            if told.len() != truths.len() || lasted.len() != truths.len() {
-                let count = told.len().max(truths.len());
-                self.unmatched.extend(vec![(load, way); count]);
+            let told = (lasted.len() == truths.len())
+                .then(|| partners(truths, &told, facts, zero))
+                .flatten();
+            let Some(told) = told else {
+                self.unmatched.extend(vec![(load, way); truths.len()]);
                 self.counterexamples.push(format!(
-                    "{place}: not one told for one true hold of `{relation}`: told {told:?}, true {truths:?}"
+                    "{place}: not one told for one true hold of `{relation}`: told {:?}, true {truths:?}",
+                    facts.holds
                 ));
                 continue;
-            }
+            };
+            let told: Vec<_> = told
+                .into_iter()
+                .map(|hold| match hold {
+                    Some(hold) => ((hold.hold.at_least(), hold.hold.at_most()), Seen::Yes),
+                    // No poll hit it: the claim about such is all that there is.
+                    None => ((Duration::ZERO, Some(facts.blind)), Seen::No),
+                })
+                .collect();
             for (lasted, (told, seen)) in lasted.into_iter().zip(told) {
                 let pair = Pair {
                     load,
@@ -217,4 +222,64 @@ impl Comparison {
         }
         self.rulings.push(ruling);
     }
+}
+
+/// The moment by which a reported hold was surely granted, by the run's own clock.
+fn granted_by(facts: &StepFacts, hold: &Hold) -> i128 {
+    i128::from(facts.started.0) + hold.granted_after.as_nanos() as i128
+}
+
+/// When the run's own clock began, by the witness's, to a millisecond or so. Nothing is judged by it: it only
+/// tells which of several holds of one relation a reported one is.
+///
+/// A lock is granted before lockproof can know of it; with the quickest of a run, hardly before.
+fn zero(told: &Told, truths: &BTreeMap<usize, Vec<truth::Hold>>) -> i128 {
+    let offsets = told.steps.iter().flat_map(|(_, facts)| {
+        let truths = truths.get(&facts.step).map_or(&[][..], Vec::as_slice);
+        truths.iter().filter_map(move |truth| {
+            let mut same = facts.holds.iter().filter(|hold| {
+                hold.mode == LockMode::AccessExclusiveLock && hold.relation == truth.relation
+            });
+            let (only, None) = (same.next()?, same.next()) else {
+                return None;
+            };
+            let alone = truths
+                .iter()
+                .filter(|each| each.relation == truth.relation)
+                .count()
+                == 1;
+            alone.then(|| i128::from(truth.granted.from) - granted_by(facts, only))
+        })
+    });
+    offsets.max().unwrap_or_default()
+}
+
+/// For each true hold of a relation the reported one, None where no poll hit it; None in all where a
+/// reported one is left over.
+fn partners<'a>(
+    truths: &[truth::Hold],
+    told: &[&'a Hold],
+    facts: &StepFacts,
+    zero: i128,
+) -> Option<Vec<Option<&'a Hold>>> {
+    if let ([_], [only]) = (truths, told) {
+        return Some(vec![Some(only)]);
+    }
+    let mut partners = vec![None; truths.len()];
+    for hold in told {
+        // In the middle of what it surely covers.
+        let moment = zero + granted_by(facts, hold) + hold.hold.at_least().as_nanos() as i128 / 2;
+        let distance = |truth: &truth::Hold| {
+            let from = i128::from(truth.granted.from);
+            let to = truth
+                .released
+                .map_or(i128::MAX, |released| i128::from(released.to));
+            (from - moment).max(moment - to).max(0)
+        };
+        let nearest = (0..truths.len()).min_by_key(|index| distance(&truths[*index]))?;
+        if partners[nearest].replace(*hold).is_some() {
+            return None;
+        }
+    }
+    Some(partners)
 }
