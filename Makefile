@@ -4,10 +4,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PG ?= 17
 
-.PHONY: help build check test golden fuzz bench image demo fmt clean
+.PHONY: help build check test golden fuzz bench bench-truth image demo fmt clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 build: ## Build target/release/lockproof
 	$(CARGO) build --release
@@ -41,6 +41,9 @@ fuzz: ## Run the fuzz targets for a minute each, as in `make fuzz FUZZ=split FUZ
 
 bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, analysis)
 	BENCH='$(BENCH)' $(CARGO) bench --bench bench
+
+bench-truth: ## Compare what is reported with the true holds, seen by kernel uprobes on the server (as root)
+	$(CARGO) bench --bench truth
 
 image: ## Build the server image of one major offline, as in `make image PG=17` (13, 15, 17, 18)
 	tests/image/build.sh $(PG)

@@ -1,10 +1,11 @@
-//! The server that measurements run on: a local stage of lockproof's own, with its production-like
+//! The server that measurements run on: a stage of lockproof's own, with its production-like
 //! settings, thrown away afterwards.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use lockproof::stage::docker::{Docker, DockerStage, Limits};
 use lockproof::stage::local::{Installation, Local, LocalStage};
 use lockproof::stage::watch::Unwatched;
 use lockproof::stage::{Endpoint, Fill, Request, RunningStage, Tools, Watch};
@@ -14,11 +15,22 @@ use crate::Outcome;
 
 /// A running server and the programs to talk to it.
 pub struct Ground {
-    stage: LocalStage,
+    server: Server,
+    /// Where the client programs are; those of this machine, also for a container.
     installation: Installation,
     /// Removed at the end.
     pub folder: TempDir,
     runtime: tokio::runtime::Runtime,
+}
+
+enum Server {
+    Local(LocalStage),
+    Container {
+        docker: Docker,
+        stage: DockerStage,
+        /// The name of the base, which is of no use to anybody else.
+        base: String,
+    },
 }
 
 struct Nothing;
@@ -30,40 +42,42 @@ impl Fill for Nothing {
 }
 
 impl Ground {
-    /// Starts one.
+    /// Starts one on the server programs of this machine.
     pub fn start() -> Outcome<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("lockproof-bench-")
-            .tempdir()?;
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
-        let request = Request {
-            run_id: "00000000be9c".to_owned(),
-            settings: [
-                ("autovacuum", "off"),
-                ("max_connections", "400"),
-                ("max_locks_per_transaction", "256"),
-                ("max_wal_size", "4GB"),
-                ("shared_buffers", "256MB"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-            database: "bench".to_owned(),
-            base_digest: "00".to_owned(),
-            server_major: None,
-            cache: folder.path().to_owned(),
-        };
+        let (folder, runtime, request) = beginning()?;
         let local = Local::default();
         let stage = runtime.block_on(async {
             let base = local.prepare(&request, &Nothing, &Unwatched).await?;
             local.start(&base, &Unwatched).await
         })?;
         Ok(Self {
-            stage,
+            server: Server::Local(stage),
             installation: local.installation(None)?,
+            folder,
+            runtime,
+        })
+    }
+
+    /// Starts one in a container of an image that is there.
+    #[allow(dead_code, reason = "not every bench has one")]
+    pub fn container(image: &str) -> Outcome<Self> {
+        let (folder, runtime, request) = beginning()?;
+        let (docker, stage, base) = runtime.block_on(async {
+            let docker = Docker::connect().await?;
+            let limits = Limits::default();
+            let base = docker
+                .prepare(image, &request, &limits, &Nothing, &Unwatched)
+                .await?;
+            let stage = docker.start(&base, &Unwatched).await?;
+            Ok::<_, lockproof::Error>((docker, stage, base.name().to_owned()))
+        })?;
+        Ok(Self {
+            server: Server::Container {
+                docker,
+                stage,
+                base,
+            },
+            installation: Local::default().installation(None)?,
             folder,
             runtime,
         })
@@ -71,7 +85,10 @@ impl Ground {
 
     /// How to reach it.
     pub fn endpoint(&self) -> &Endpoint {
-        self.stage.endpoint()
+        match &self.server {
+            Server::Local(stage) => stage.endpoint(),
+            Server::Container { stage, .. } => stage.endpoint(),
+        }
     }
 
     /// Its major version.
@@ -133,7 +150,51 @@ impl Ground {
 
     /// Ends it.
     pub fn stop(self) -> Outcome {
-        let Self { stage, runtime, .. } = self;
-        Ok(runtime.block_on(stage.stop())?)
+        let Self {
+            server, runtime, ..
+        } = self;
+        runtime.block_on(async {
+            match server {
+                Server::Local(stage) => stage.stop().await,
+                Server::Container {
+                    docker,
+                    stage,
+                    base,
+                } => {
+                    stage.stop().await?;
+                    docker.remove_base(&base).await.map(drop)
+                }
+            }
+        })?;
+        Ok(())
     }
+}
+
+fn beginning() -> Outcome<(TempDir, tokio::runtime::Runtime, Request)> {
+    let folder = tempfile::Builder::new()
+        .prefix("lockproof-bench-")
+        .tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let request = Request {
+        run_id: "00000000be9c".to_owned(),
+        settings: [
+            ("autovacuum", "off"),
+            ("max_connections", "400"),
+            ("max_locks_per_transaction", "256"),
+            ("max_wal_size", "4GB"),
+            ("shared_buffers", "256MB"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        database: "bench".to_owned(),
+        // A container's base is known to the whole engine: two benches at once have one each.
+        base_digest: format!("{:08x}", std::process::id()),
+        server_major: None,
+        cache: folder.path().to_owned(),
+    };
+    Ok((folder, runtime, request))
 }

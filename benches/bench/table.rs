@@ -36,21 +36,26 @@ impl Table {
 
     /// Prints it.
     pub fn print(&self) {
-        let heads = ["what", "measured", "bar", "met"].map(str::to_owned);
-        let width = |column: usize| {
-            let cells = self.rows.iter().chain([&heads]);
-            cells
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths = [width(0), width(1), width(2), width(3)];
-        let rule = widths.map(|width| "─".repeat(width));
-        println!();
-        for row in [&heads, &rule].into_iter().chain(&self.rows) {
-            let cells = std::iter::zip(row, widths).map(|(cell, width)| format!("{cell:width$}"));
-            println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-        }
+        print(["what", "measured", "bar", "met"], &self.rows);
+    }
+}
+
+/// Prints rows under their heads, as wide as need be.
+pub fn print<const N: usize>(heads: [&str; N], rows: &[[String; N]]) {
+    let heads = heads.map(str::to_owned);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&heads]);
+        cells
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let rule = widths.map(|width| "─".repeat(width));
+    println!();
+    for row in [&heads, &rule].into_iter().chain(rows) {
+        let cells = std::iter::zip(row, widths).map(|(cell, width)| format!("{cell:width$}"));
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 
