@@ -13,7 +13,7 @@ use crate::plan::Cadence;
 use crate::recording::format::{Claim, LockRow, Poll};
 
 /// From one look's sending to the next one's, at the closest.
-const CLOSE: Duration = Duration::from_micros(250);
+const CLOSE: Duration = Duration::from_micros(150);
 /// The pause is the time since the last news divided by this.
 const SHARE: u32 = 1_000;
 /// How long looks are close after a statement was sent that hardly takes a lock that counts.
@@ -89,11 +89,10 @@ impl Pace {
         };
         let pause = pause.clamp(CLOSE.min(self.interval), self.interval);
         // Looks that take long, among thousands of locks or on a starved machine, are a burden to what
-        // they look at: as long a rest after each. One alone was only unlucky.
+        // they look at: half as long a rest after each. One alone was only unlucky.
         let took = poll.received.since(poll.sent);
-        let rest = took
-            .min(std::mem::replace(&mut self.took, took))
-            .min(self.interval);
+        let usual = took.min(std::mem::replace(&mut self.took, took));
+        let rest = (usual / 2).min(self.interval);
         poll.sent.after(pause).max(poll.received.after(rest))
     }
 
@@ -194,7 +193,7 @@ mod tests {
         let mut rests = || pace.due(slow, &[]).since(slow.received);
         assert_eq!(
             (rests(), rests()),
-            (Duration::ZERO, Duration::from_millis(1))
+            (Duration::ZERO, Duration::from_micros(500))
         );
     }
 

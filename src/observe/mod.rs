@@ -2,6 +2,7 @@
 
 pub mod cadence;
 mod changes;
+mod inquiry;
 mod people;
 pub mod sampler;
 

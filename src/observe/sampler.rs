@@ -11,12 +11,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use futures_util::TryStreamExt;
 use hdrhistogram::Histogram;
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::cadence::{Heed, Pace};
 use super::changes;
+use super::inquiry::{Heard, Inquiry};
 use super::people::People;
 use crate::clock::{Clock, Mono};
 use crate::pg::session::tell;
@@ -65,6 +67,8 @@ pub struct Setup {
 enum Request {
     /// Poll now, and answer when all that the poll showed has been told.
     Sync(oneshot::Sender<()>),
+    /// The same, and when all is known of the people in it.
+    Settle(oneshot::Sender<()>),
     /// Something has begun that is worth looking at.
     Heed(Heed),
     /// End.
@@ -84,6 +88,7 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Sync(_) => "Sync",
+            Self::Settle(_) => "Settle",
             Self::Heed(_) => "Heed",
             Self::Stop => "Stop",
         })
@@ -123,10 +128,20 @@ impl Sampler {
     /// # Errors
     /// The sampler has ended: its connection broke.
     pub async fn sync(&self) -> Result<()> {
+        self.ask(Request::Sync).await
+    }
+
+    /// The same, and waits until it is known who holds and waits for what the polls so far showed.
+    ///
+    /// # Errors
+    /// The sampler has ended: its connection broke.
+    pub async fn settle(&self) -> Result<()> {
+        self.ask(Request::Settle).await
+    }
+
+    async fn ask(&self, request: impl FnOnce(oneshot::Sender<()>) -> Request) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        self.control
-            .try_send(Request::Sync(answer))
-            .map_err(|_| gone())?;
+        self.control.try_send(request(answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
 
@@ -178,34 +193,47 @@ fn thread_main(setup: Setup, requests: &Receiver<Request>, ready: oneshot::Sende
         }
     };
     let _ = ready.send(Ok(()));
-    Loop::new(setup).run(&runtime, &eyes, requests);
+    wake_promptly();
+    Loop::new(setup).run(&runtime, eyes, requests);
 }
 
-/// The session and its prepared queries.
+/// The kernel may wake a thread 50 µs late, to save power by waking several at once: a fifth of the
+/// shortest pause.
+fn wake_promptly() {
+    #[cfg(target_os = "linux")]
+    {
+        // Refused nowhere; where it were, polls would be as far apart as without it.
+        let _ = nix::sys::prctl::set_timerslack(1);
+    }
+}
+
+/// A session with the settings of its own, and what it asks.
+pub async fn open(setup: &Setup, name: &str, query: &str) -> Result<(Session, Statement)> {
+    let session = Session::open(&setup.endpoint, name).await?;
+    let failed = |error: tokio_postgres::Error| {
+        Error::stage("the sampler cannot prepare its queries")
+            .because(crate::pg::session::Told(tell(&error)))
+    };
+    let client = &session.client;
+    client.batch_execute(OWN_SETTINGS).await.map_err(failed)?;
+    let statement = client.prepare(query).await.map_err(failed)?;
+    Ok((session, statement))
+}
+
+/// The sessions and their prepared queries.
 struct Eyes {
     session: Session,
     locks: Statement,
-    activity: Statement,
+    inquiry: Inquiry,
 }
 
 impl Eyes {
     async fn open(setup: &Setup) -> Result<Self> {
-        let session = Session::open(&setup.endpoint, names::SAMPLER).await?;
-        let failed = |error: tokio_postgres::Error| {
-            Error::stage("the sampler cannot prepare its queries")
-                .because(crate::pg::session::Told(tell(&error)))
-        };
-        let client = &session.client;
-        client.batch_execute(OWN_SETTINGS).await.map_err(failed)?;
-        let locks = client.prepare(queries::LOCKS).await.map_err(failed)?;
-        let activity = client
-            .prepare(queries::activity(setup.server_major))
-            .await
-            .map_err(failed)?;
+        let (session, locks) = open(setup, names::SAMPLER, queries::LOCKS).await?;
         Ok(Self {
             session,
             locks,
-            activity,
+            inquiry: Inquiry::open(setup).await?,
         })
     }
 
@@ -247,7 +275,8 @@ struct Loop {
     /// Gaps that could not be told yet, as one.
     gap_to_tell: Option<(Mono, Mono)>,
     heartbeat: Heartbeat,
-    people_asked: Mono,
+    /// Rows that came since it was last asked who is in them.
+    strangers: Vec<LockRow>,
     samples: u64,
     dropped: u64,
     gaps: Histogram<u64>,
@@ -276,7 +305,7 @@ impl Loop {
             taken: Vec::new(),
             gone: Vec::new(),
             gap_to_tell: None,
-            people_asked: Mono(0),
+            strangers: Vec::new(),
             samples: 0,
             dropped: 0,
             gaps: histogram(),
@@ -284,14 +313,19 @@ impl Loop {
         }
     }
 
-    fn run(mut self, runtime: &tokio::runtime::Runtime, eyes: &Eyes, requests: &Receiver<Request>) {
+    fn run(mut self, runtime: &Runtime, mut eyes: Eyes, requests: &Receiver<Request>) {
         let mut error = None;
+        let mut settling = false;
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         let mut due = self.setup.clock.now();
         loop {
             let rest = due.since(self.setup.clock.now());
             match requests.recv_timeout(rest) {
                 Ok(Request::Sync(answer)) => waiting.push(answer),
+                Ok(Request::Settle(answer)) => {
+                    settling = true;
+                    waiting.push(answer);
+                }
                 Ok(Request::Heed(heed)) => {
                     due = self.setup.pace.heed(heed, self.setup.clock.now(), due);
                     continue;
@@ -299,7 +333,13 @@ impl Loop {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            match self.poll(runtime, eyes) {
+            let polled = self.poll(runtime, &mut eyes).and_then(|poll| {
+                if std::mem::take(&mut settling) {
+                    self.settle(runtime, &mut eyes)?;
+                }
+                Ok(poll)
+            });
+            match polled {
                 Ok(poll) => {
                     due = self.setup.pace.due(poll, &self.told);
                     if !waiting.is_empty() || poll.received.since(self.heartbeat.at) >= HEARTBEAT {
@@ -335,11 +375,7 @@ impl Loop {
         let _ = self.setup.events.send(event);
     }
 
-    fn poll(
-        &mut self,
-        runtime: &tokio::runtime::Runtime,
-        eyes: &Eyes,
-    ) -> Result<Poll, tokio_postgres::Error> {
+    fn poll(&mut self, runtime: &Runtime, eyes: &mut Eyes) -> Result<Poll, tokio_postgres::Error> {
         let clock = self.setup.clock;
         let sent = clock.now();
         runtime.block_on(eyes.look(self.setup.database_oid, &mut self.rows))?;
@@ -358,7 +394,7 @@ impl Loop {
             self.count(poll);
             self.last = Some(poll);
         }
-        self.ask_people(runtime, eyes, poll, changed)?;
+        self.ask_people(runtime, eyes, poll)?;
         Ok(poll)
     }
 
@@ -379,6 +415,7 @@ impl Loop {
             return false;
         }
         std::mem::swap(&mut self.told, &mut self.rows);
+        self.strangers.extend_from_slice(&self.taken);
         self.setup.pace.changed(poll, &self.taken);
         self.setup.pace.changed(poll, &self.gone);
         true
@@ -424,29 +461,53 @@ impl Loop {
 
     fn ask_people(
         &mut self,
-        runtime: &tokio::runtime::Runtime,
-        eyes: &Eyes,
+        runtime: &Runtime,
+        eyes: &mut Eyes,
         poll: Poll,
-        changed: bool,
     ) -> Result<(), tokio_postgres::Error> {
-        let pause = if self.told.len() > CROWD {
-            PEOPLE_IN_A_CROWD
-        } else {
-            PEOPLE
-        };
-        let since = poll.received.since(self.people_asked);
-        let few = self.told.len() <= CROWD;
-        if self.told.is_empty() || !(since >= pause || (changed && few)) {
-            return Ok(());
+        if let Some(heard) = eyes.inquiry.heard(runtime)? {
+            self.tell_people(&heard);
         }
-        self.people_asked = poll.received;
-        let activity = runtime.block_on(eyes.session.client.query(&eyes.activity, &[]))?;
-        let news = self.people.news(
-            self.setup.clock.now(),
-            &activity,
-            &self.told,
-            self.setup.literals,
-        );
+        let (few, pause) = if self.told.len() > CROWD {
+            (false, PEOPLE_IN_A_CROWD)
+        } else {
+            (true, PEOPLE)
+        };
+        let since = poll.received.since(eyes.inquiry.asked());
+        let due = !self.told.is_empty() && since >= pause;
+        if due || (!self.strangers.is_empty() && few) {
+            self.inquire(runtime, eyes);
+        }
+        Ok(())
+    }
+
+    /// Asks about everybody in the rows, also those that have gone since.
+    fn inquire(&mut self, runtime: &Runtime, eyes: &mut Eyes) {
+        if !eyes.inquiry.is_under_way() {
+            let now = self.setup.clock.now();
+            let about = self.told.iter().copied().chain(self.strangers.drain(..));
+            eyes.inquiry.ask(runtime, now, about);
+        }
+    }
+
+    /// Waits until everybody is known.
+    fn settle(&mut self, runtime: &Runtime, eyes: &mut Eyes) -> Result<(), tokio_postgres::Error> {
+        loop {
+            if let Some(heard) = eyes.inquiry.wait(runtime)? {
+                self.tell_people(&heard);
+            }
+            if self.strangers.is_empty() {
+                return Ok(());
+            }
+            self.inquire(runtime, eyes);
+        }
+    }
+
+    fn tell_people(&mut self, heard: &Heard<'_>) {
+        let literals = self.setup.literals;
+        let news = self
+            .people
+            .news(heard.at, &heard.activity, heard.about, literals);
         for event in news {
             // What finds no room is told again the next time, as if nothing had been.
             if self.setup.events.try_send(event).is_err() {
@@ -454,7 +515,6 @@ impl Loop {
                 break;
             }
         }
-        Ok(())
     }
 }
 

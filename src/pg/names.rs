@@ -6,5 +6,7 @@ pub const MIGRATION_PREFIX: &str = "lockproof:";
 pub const WATCHER_PREFIX: &str = "lockproof ";
 /// The sampler's session.
 pub const SAMPLER: &str = "lockproof sampler";
+/// The sampler's second session, which asks who the sessions are.
+pub const INQUIRY: &str = "lockproof inquiry";
 /// The session that reads the catalogue around a step.
 pub const OBSERVER: &str = "lockproof observer";

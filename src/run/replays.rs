@@ -260,7 +260,7 @@ async fn steps(
             still_there(observer).await?;
         }
         farewell(observer, &course, server, step).await?;
-        sampler.sync().await?;
+        sampler.settle().await?;
         let failed = matches!(course.outcome, Outcome::Failed { .. });
         conductor.tell(Event::StepFinished {
             step: index,
