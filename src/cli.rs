@@ -60,7 +60,7 @@ pub enum Color {
 /// Whether looks at the locks draw closer together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Cadence {
-    /// Some 0.15ms apart around a lock that may break its budget, --interval while nothing happens
+    /// Some 0.2ms apart around a lock that may break its budget, --interval while nothing happens
     #[default]
     Adaptive,
     /// Always --interval apart
