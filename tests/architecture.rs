@@ -127,7 +127,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "snapshot",
-        &["config::suggest", "config::vars", "error", "sql", "stage"],
+        &[
+            "config::suggest",
+            "config::vars",
+            "error",
+            "recording::format",
+            "sql",
+            "stage",
+        ],
     ),
     ("sql", &[]),
     ("stage", &["clock::wall", "error", "plan"]),

@@ -1,10 +1,10 @@
 //! What the stage starts from, with one face: a snapshot, or nothing at all.
 
+use crate::Result;
 use crate::plan::SnapshotChoice;
 use crate::recording::format::{SnapshotFacts, TableFacts};
 use crate::snapshot::Snapshot;
 use crate::stage::{Endpoint, Fill, Tools, Watch};
-use crate::{Result, snapshot};
 
 /// What the stage starts from.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Source {
     }
 
     /// For the report.
-    pub fn facts(&self, tables: Vec<snapshot::TableFacts>) -> SnapshotFacts {
+    pub fn facts(&self, tables: Vec<TableFacts>) -> SnapshotFacts {
         let (name, digest, taken_at) = match self {
             Self::Snapshot(snapshot) => (
                 snapshot.manifest.name.clone(),
@@ -73,14 +73,7 @@ impl Source {
             name,
             digest,
             taken_at,
-            tables: tables
-                .into_iter()
-                .map(|table| TableFacts {
-                    name: table.name,
-                    rows: table.rows,
-                    bytes: table.bytes,
-                })
-                .collect(),
+            tables,
         }
     }
 }

@@ -1,27 +1,21 @@
 //! What the restored tables are, and reading them once so that they are in memory.
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
+use crate::recording::format::TableFacts;
 use crate::stage::Watch;
 use crate::{Error, Result};
 
-/// A table of the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableFacts {
-    /// Its name as SQL writes it, with its schema unless that is `public`.
-    pub name: String,
-    /// Its rows, as the last ANALYZE estimated them.
-    pub rows: u64,
-    /// Its bytes with indexes and TOAST; a partitioned table has none of its own.
-    pub bytes: u64,
-}
-
 /// The user's tables, by name.
+///
+/// # Errors
+/// The server does not answer, or one of them is held in ACCESS EXCLUSIVE: its size cannot be read then.
 pub async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
     let rows = client
         .query(include_str!("queries/tables.sql"), &[])
         .await
-        .map_err(|error| Error::stage("cannot list the restored tables").because(error))?;
+        .map_err(cannot_list)?;
     let mut tables: Vec<TableFacts> = rows
         .iter()
         .map(|row| TableFacts {
@@ -33,6 +27,18 @@ pub async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
     // Not by the database's own rules: reports of two servers must have the same order.
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tables)
+}
+
+fn cannot_list(error: tokio_postgres::Error) -> Error {
+    let held = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+    let error = Error::stage("cannot list the tables and their sizes").because(error);
+    if held {
+        error.help(
+            "a session holds one of them in ACCESS EXCLUSIVE: end it, or run again when it is done",
+        )
+    } else {
+        error
+    }
 }
 
 /// Reads everything once, with `pg_prewarm` where the server has it, else the tables alone.

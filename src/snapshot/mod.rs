@@ -14,7 +14,7 @@ mod toc;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use facts::{TableFacts, tables, warm};
+pub use facts::{tables, warm};
 pub use manifest::{Manifest, Restore, Source};
 
 use crate::config::suggest::nearest;

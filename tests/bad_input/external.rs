@@ -21,6 +21,28 @@ fn run(room: &Room, url: &str, arguments: &[&str]) -> Ran {
 }
 
 #[test]
+fn one_with_a_table_that_somebody_holds() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    let server = Server::start();
+    server.psql("CREATE DATABASE app");
+    server.app("CREATE TABLE items AS SELECT n AS id FROM generate_series(1, 1000) n");
+    let mut holder = server.busy("BEGIN; LOCK TABLE items; SELECT pg_sleep(60)");
+    let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'";
+    assert!(within(Duration::from_secs(20), || server.app(held) == "1"));
+    run(
+        &room,
+        &server.url("postgres"),
+        &["--confirm-external", "app"],
+    )
+    .expect(3, &["cannot list the tables", "ACCESS EXCLUSIVE: end it"]);
+    holder.kill().and_then(|()| holder.wait()).expect("ended");
+    room.assert_clean();
+}
+
+#[test]
 fn one_that_may_be_production_or_may_not_be_written() {
     if !has_server() {
         return;
