@@ -197,7 +197,7 @@ fn thread_main(setup: Setup, requests: &Receiver<Request>, ready: oneshot::Sende
     Loop::new(setup).run(&runtime, eyes, requests);
 }
 
-/// The kernel may wake a thread 50 µs late, to save power by waking several at once: a fifth of the
+/// The kernel may wake a thread 50 µs late, to save power by waking several at once: a third of the
 /// shortest pause.
 fn wake_promptly() {
     #[cfg(target_os = "linux")]
@@ -276,7 +276,7 @@ struct Loop {
     gap_to_tell: Option<(Mono, Mono)>,
     heartbeat: Heartbeat,
     /// Rows that came since it was last asked who is in them.
-    strangers: Vec<LockRow>,
+    newcomers: Vec<LockRow>,
     samples: u64,
     dropped: u64,
     gaps: Histogram<u64>,
@@ -305,7 +305,7 @@ impl Loop {
             taken: Vec::new(),
             gone: Vec::new(),
             gap_to_tell: None,
-            strangers: Vec::new(),
+            newcomers: Vec::new(),
             samples: 0,
             dropped: 0,
             gaps: histogram(),
@@ -415,7 +415,7 @@ impl Loop {
             return false;
         }
         std::mem::swap(&mut self.told, &mut self.rows);
-        self.strangers.extend_from_slice(&self.taken);
+        self.newcomers.extend_from_slice(&self.taken);
         self.setup.pace.changed(poll, &self.taken);
         self.setup.pace.changed(poll, &self.gone);
         true
@@ -475,7 +475,7 @@ impl Loop {
         };
         let since = poll.received.since(eyes.inquiry.asked());
         let due = !self.told.is_empty() && since >= pause;
-        if due || (!self.strangers.is_empty() && few) {
+        if due || (!self.newcomers.is_empty() && few) {
             self.inquire(runtime, eyes);
         }
         Ok(())
@@ -485,7 +485,7 @@ impl Loop {
     fn inquire(&mut self, runtime: &Runtime, eyes: &mut Eyes) {
         if !eyes.inquiry.is_under_way() {
             let now = self.setup.clock.now();
-            let about = self.told.iter().copied().chain(self.strangers.drain(..));
+            let about = self.told.iter().copied().chain(self.newcomers.drain(..));
             eyes.inquiry.ask(runtime, now, about);
         }
     }
@@ -496,7 +496,7 @@ impl Loop {
             if let Some(heard) = eyes.inquiry.wait(runtime)? {
                 self.tell_people(&heard);
             }
-            if self.strangers.is_empty() {
+            if self.newcomers.is_empty() {
                 return Ok(());
             }
             self.inquire(runtime, eyes);
