@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::numbers::{NUMBERS, numbers};
+
 /// One change; places are parts of whatever is there.
 #[derive(Debug, Clone)]
 pub enum Damage {
@@ -21,22 +23,6 @@ pub enum Damage {
     /// A number of one line takes the place of one of another.
     Same(Index, Index, Index, Index),
 }
-
-/// Numbers at the borders of what the format's fields take.
-const NUMBERS: [&str; 12] = [
-    "0",
-    "1",
-    "-1",
-    "7",
-    "50000000",
-    "2147483647",
-    "-2147483648",
-    "4294967295",
-    "9223372036854775807",
-    "-9223372036854775808",
-    "18446744073709551615",
-    "18446744073709551616",
-];
 
 /// Any of them, those that leave lines readable more often.
 pub fn any() -> impl Strategy<Value = Damage> {
@@ -107,17 +93,4 @@ fn replace(line: &mut Vec<u8>, place: Index, number: &[u8]) {
         let place = found[place.index(found.len())].clone();
         line.splice(place, number.iter().copied());
     }
-}
-
-/// Where a line's numbers are.
-fn numbers(line: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let mut found: Vec<std::ops::Range<usize>> = Vec::new();
-    for (at, byte) in line.iter().enumerate() {
-        match found.last_mut() {
-            Some(last) if last.end == at && byte.is_ascii_digit() => last.end += 1,
-            _ if byte.is_ascii_digit() || *byte == b'-' => found.push(at..at + 1),
-            _ => {}
-        }
-    }
-    found
 }

@@ -1,6 +1,7 @@
 //! Whatever bytes are given for a recording: a report in every form, or an error that names the line.
 
 mod damage;
+mod numbers;
 
 use lockproof::analyse::Analyst;
 use lockproof::judge::judge;

@@ -1,23 +1,7 @@
 //! Changes that leave most lines of a recording readable: whole lines come, go and change places,
 //! numbers become others that are worth a look.
 
-/// Numbers at the borders of what the format's fields take.
-const NUMBERS: [&str; 14] = [
-    "0",
-    "1",
-    "-1",
-    "2",
-    "77",
-    "50000000",
-    "2147483647",
-    "-2147483648",
-    "4294967295",
-    "9223372036854775807",
-    "-9223372036854775808",
-    "18446744073709551615",
-    "18446744073709551616",
-    "1e300",
-];
+use crate::numbers::{NUMBERS, numbers};
 
 /// Changes `data[..size]` in place and gives the new size.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
@@ -71,19 +55,6 @@ fn replace_number(line: &mut Vec<u8>, number: &[u8], dice: &mut Dice) {
         let place = found[dice.below(found.len())].clone();
         line.splice(place, number.iter().copied());
     }
-}
-
-/// Where a line's numbers are, those inside of strings too.
-fn numbers(line: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let mut found: Vec<std::ops::Range<usize>> = Vec::new();
-    for (at, byte) in line.iter().enumerate() {
-        match found.last_mut() {
-            Some(last) if last.end == at && byte.is_ascii_digit() => last.end += 1,
-            _ if byte.is_ascii_digit() || *byte == b'-' => found.push(at..at + 1),
-            _ => {}
-        }
-    }
-    found
 }
 
 /// A small generator of numbers: the same change for the same seed.

@@ -2,6 +2,8 @@
 #![no_main]
 
 mod lines;
+#[path = "../../../tests/any_recording/numbers.rs"]
+mod numbers;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use lockproof::analyse::Analyst;
