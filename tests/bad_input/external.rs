@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::support::server::Server;
 use crate::support::{Ran, Room, finish, has_server, within};
 
+const ITEMS: &str = "CREATE TABLE items AS SELECT n AS id FROM generate_series(1, 1000) n";
 const STEP: &str = "[[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD b int\"\n";
 
 fn run(room: &Room, url: &str, arguments: &[&str]) -> Ran {
@@ -26,9 +27,7 @@ fn one_with_a_table_that_somebody_holds() {
         return;
     }
     let room = Room::new();
-    let server = Server::start();
-    server.psql("CREATE DATABASE app");
-    server.app("CREATE TABLE items AS SELECT n AS id FROM generate_series(1, 1000) n");
+    let server = Server::with_app(ITEMS);
     let mut holder = server.busy("BEGIN; LOCK TABLE items; SELECT pg_sleep(60)");
     let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'";
     assert!(within(Duration::from_secs(20), || server.app(held) == "1"));
@@ -48,9 +47,7 @@ fn one_that_may_be_production_or_may_not_be_written() {
         return;
     }
     let room = Room::new();
-    let server = Server::start();
-    server.psql("CREATE DATABASE app");
-    server.app("CREATE TABLE items AS SELECT n AS id FROM generate_series(1, 1000) n");
+    let server = Server::with_app(ITEMS);
     let url = server.url("postgres");
 
     run(&room, &url, &[]).expect(

@@ -83,7 +83,7 @@ program_step() {
 	cd "$root"
 }
 
-# Three times: a hold that differs by its clone, since each is to sleep for another time.
+# Several times: a hold that is another one each time.
 repeated() {
 	mkdir "$work/repeated"
 	cd "$work/repeated"
