@@ -7,11 +7,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Row, Statement};
 
-use super::sampler::{Setup, open};
+use super::session;
 use crate::Result;
 use crate::clock::Mono;
 use crate::pg::{Session, names, queries};
 use crate::recording::format::LockRow;
+use crate::stage::Endpoint;
 
 type Answer = std::result::Result<Vec<Row>, tokio_postgres::Error>;
 
@@ -40,9 +41,9 @@ impl Inquiry {
     ///
     /// # Errors
     /// It cannot be opened or prepared.
-    pub async fn open(setup: &Setup) -> Result<Self> {
-        let query = queries::activity(setup.server_major);
-        let (session, statement) = open(setup, names::INQUIRY, query).await?;
+    pub async fn open(endpoint: &Endpoint, server_major: u32) -> Result<Self> {
+        let query = queries::activity(server_major);
+        let (session, statement) = session::open(endpoint, names::INQUIRY, query).await?;
         Ok(Self {
             session: Arc::new(session),
             statement,
@@ -62,11 +63,9 @@ impl Inquiry {
         self.asked
     }
 
-    /// Asks about those in these rows, unless an answer is still awaited.
+    /// Asks about those in these rows; not while an answer is awaited.
     pub fn ask(&mut self, runtime: &Runtime, now: Mono, about: impl Iterator<Item = LockRow>) {
-        if self.is_under_way() {
-            return;
-        }
+        debug_assert!(!self.is_under_way(), "one question at a time");
         self.asked = now;
         self.about.clear();
         self.about.extend(about);

@@ -5,5 +5,6 @@ mod changes;
 mod inquiry;
 mod people;
 pub mod sampler;
+mod session;
 
 pub use sampler::{Sampler, Setup};

@@ -20,6 +20,7 @@ use super::cadence::{Heed, Pace};
 use super::changes;
 use super::inquiry::{Heard, Inquiry};
 use super::people::People;
+use super::session;
 use crate::clock::{Clock, Mono};
 use crate::pg::session::tell;
 use crate::pg::{Session, names, queries};
@@ -36,12 +37,6 @@ const PEOPLE: Duration = Duration::from_millis(20);
 const PEOPLE_IN_A_CROWD: Duration = Duration::from_millis(200);
 /// More rows than this are a crowd.
 const CROWD: usize = 16;
-
-/// What the sampler's session sets for itself: it cannot write, cannot wait for a lock, cannot run
-/// for long, so it cannot block what it watches.
-const OWN_SETTINGS: &str = "SET default_transaction_read_only = on; SET lock_timeout = '100ms'; \
-     SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; \
-     SET search_path = pg_catalog; SET jit = off";
 
 /// What a sampler needs.
 #[derive(Debug, Clone)]
@@ -207,19 +202,6 @@ fn wake_promptly() {
     }
 }
 
-/// A session with the settings of its own, and what it asks.
-pub async fn open(setup: &Setup, name: &str, query: &str) -> Result<(Session, Statement)> {
-    let session = Session::open(&setup.endpoint, name).await?;
-    let failed = |error: tokio_postgres::Error| {
-        Error::stage("the sampler cannot prepare its queries")
-            .because(crate::pg::session::Told(tell(&error)))
-    };
-    let client = &session.client;
-    client.batch_execute(OWN_SETTINGS).await.map_err(failed)?;
-    let statement = client.prepare(query).await.map_err(failed)?;
-    Ok((session, statement))
-}
-
 /// The sessions and their prepared queries.
 struct Eyes {
     session: Session,
@@ -229,11 +211,12 @@ struct Eyes {
 
 impl Eyes {
     async fn open(setup: &Setup) -> Result<Self> {
-        let (session, locks) = open(setup, names::SAMPLER, queries::LOCKS).await?;
+        let (session, locks) =
+            session::open(&setup.endpoint, names::SAMPLER, queries::LOCKS).await?;
         Ok(Self {
             session,
             locks,
-            inquiry: Inquiry::open(setup).await?,
+            inquiry: Inquiry::open(&setup.endpoint, setup.server_major).await?,
         })
     }
 
