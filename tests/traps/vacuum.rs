@@ -44,7 +44,12 @@ fn autovacuum_truncation_is_not_charged_to_the_step() {
                 "ALTER TABLE big SET (autovacuum_enabled = on); {vacuumed}; SELECT count(*) FROM big"
             ),
         ),
-        sql("truncates", "autocommit", "TRUNCATE big"),
+        // Long enough for a poll before COMMIT, however busy the machine is.
+        sql(
+            "truncates",
+            "transaction",
+            "TRUNCATE big; SELECT pg_sleep(0.1)",
+        ),
     ];
     let (ran, report) = ran_with_autovacuum(&steps);
     assert!(ran.code.is_some(), "{ran:?}");
