@@ -93,6 +93,21 @@ fn what_is_measured_repeatedly_is_judged_by_its_worst() {
 }
 
 #[test]
+fn who_holds_a_lock_is_asked_at_once() {
+    if !has_server() {
+        return;
+    }
+    // One poll a second sees the lock; by the next one the session has gone, and its name with it.
+    let steps = "[[steps]]\nname = \"it\"\nrun = [\"psql\", \"-Xc\", \
+                 \"BEGIN; LOCK TABLE items; SELECT pg_sleep(1.1); COMMIT\"]\n";
+    let slowly = ["--interval", "1s", "--cadence", "fixed", "--replays", "1"];
+    let (_, report) = ran(&Room::new(), steps, &slowly);
+    let hold = report.hold(0, ACCESS_EXCLUSIVE, "items");
+    let taken_by = hold["granted_by"].as_str().unwrap_or_default();
+    assert!(taken_by.contains("LOCK TABLE items"), "{report}");
+}
+
+#[test]
 fn a_recording_gives_the_runs_own_report() {
     if !has_server() {
         return;

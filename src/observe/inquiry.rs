@@ -72,6 +72,13 @@ impl Inquiry {
         let (session, statement) = (Arc::clone(&self.session), self.statement.clone());
         self.under_way =
             Some(runtime.spawn(async move { session.client.query(&statement, &[]).await }));
+        // On the wire now, not with the next poll: a session may end meanwhile, and with it its name.
+        // The question's turn, then the connection's.
+        runtime.block_on(async {
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// The answer if it is there by now; it comes in while polls are waited for.
