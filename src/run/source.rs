@@ -4,7 +4,7 @@ use crate::Result;
 use crate::plan::SnapshotChoice;
 use crate::recording::format::{SnapshotFacts, TableFacts};
 use crate::snapshot::Snapshot;
-use crate::stage::{Endpoint, Fill, Tools, Watch};
+use crate::stage::{Endpoint, Fill, Origin, Tools, Watch};
 
 /// What the stage starts from.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Source {
     /// The major that the data was taken from, where it is known.
     pub fn major(&self) -> Option<u32> {
         match self {
-            Self::Snapshot(snapshot) => snapshot.manifest.server_version,
+            Self::Snapshot(snapshot) => snapshot.major(),
             _ => None,
         }
     }
@@ -79,6 +79,13 @@ impl Source {
 }
 
 impl Fill for Source {
+    fn origin(&self) -> Result<Origin> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.origin(),
+            Self::Empty | Self::AsFound => Ok(Origin::New),
+        }
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,

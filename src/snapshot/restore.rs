@@ -11,13 +11,17 @@ use super::{Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Endpoint, Fill, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
 
 /// How many lines of a tool's errors are shown.
 const SHOWN_LINES: usize = 20;
 
 impl Fill for Snapshot {
+    fn origin(&self) -> Result<Origin> {
+        Snapshot::origin(self)
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,
@@ -40,6 +44,8 @@ impl Fill for Snapshot {
                 };
                 restore.run().await?;
             }
+            // It is whole, and keeps its bloat and its statistics.
+            Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => return Ok(()),
         }
         if self.manifest.restore.analyze {
             watch.phase("vacuuming and analyzing the tables");
