@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::names",
             "recording::format",
             "sql",
+            "stage::Cloned",
             "stage::StageKind",
         ],
     ),
@@ -77,7 +78,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "recording",
-        &["clock", "error", "pg::LockMode", "plan", "stage::StageKind"],
+        &[
+            "clock",
+            "error",
+            "pg::LockMode",
+            "plan",
+            "stage::Cloned",
+            "stage::StageKind",
+        ],
     ),
     (
         "replay",
@@ -104,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "plan",
             "recording::format",
+            "stage::CloneMethod",
             "stage::StageKind",
         ],
     ),
@@ -137,7 +146,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sql", &[]),
-    ("stage", &["clock::wall", "error", "plan"]),
+    ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
 ];
 
 /// Rooms that turn what was recorded into what it means: the same answer wherever they run.

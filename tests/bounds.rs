@@ -266,6 +266,7 @@ fn program(
             server_version: "15".to_owned(),
             settings: std::collections::BTreeMap::new(),
             snapshot,
+            cloned: None,
             notes: Vec::new(),
         },
         Event::ReplayStarted {

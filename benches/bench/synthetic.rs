@@ -93,6 +93,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
             taken_at: None,
             tables: Vec::new(),
         },
+        cloned: None,
         notes: Vec::new(),
     });
     tell(Event::ReplayStarted {

@@ -21,7 +21,7 @@ use crate::pg::LockMode;
 use crate::recording::format::{
     Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
-use crate::stage::StageKind;
+use crate::stage::{Cloned, StageKind};
 
 use blind::Polls;
 use lives::Lives;
@@ -58,6 +58,8 @@ pub struct StageFacts {
     pub settings: std::collections::BTreeMap<String, String>,
     /// What it started from.
     pub snapshot: SnapshotFacts,
+    /// How the first replay's data were cloned.
+    pub cloned: Option<Cloned>,
     /// Oddities.
     pub notes: Vec<String>,
 }
@@ -243,6 +245,7 @@ impl Analyst {
                 server_version,
                 settings,
                 snapshot,
+                cloned,
                 notes,
             } => {
                 self.timeline.stage = Some(StageFacts {
@@ -251,6 +254,7 @@ impl Analyst {
                     server_version,
                     settings,
                     snapshot,
+                    cloned,
                     notes,
                 });
             }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Mono;
 use crate::pg::LockMode;
 use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
-use crate::stage::StageKind;
+use crate::stage::{Cloned, StageKind};
 
 /// The version that this code writes; it reads no other.
 pub const VERSION: u32 = 1;
@@ -239,6 +239,9 @@ pub enum Event {
         settings: std::collections::BTreeMap<String, String>,
         /// What it started from.
         snapshot: SnapshotFacts,
+        /// How the first replay's data were cloned; None: they were not, or nobody said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cloned: Option<Cloned>,
         /// Oddities worth a line in the report.
         notes: Vec<String>,
     },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::distribution;
+use super::model;
 use super::model::{
     Batches, Blocked, Budget, Command, Evidence, Hold, Policy, Quantiles, Repeats, Report, Run,
     SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step, Tool,
@@ -74,6 +75,10 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             image: stage.image.clone(),
             server_version: stage.server_version.clone(),
             settings: stage.settings.clone(),
+            clone: stage.cloned.map(|cloned| model::Clone {
+                method: cloned.method,
+                took_ms: ms(cloned.took),
+            }),
         }),
         policy: Policy {
             budgets: policy.budgets.iter().map(budget).collect(),

@@ -9,7 +9,7 @@ use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::{Cadence, Level, ScenarioId, StepKind};
 use crate::recording::format::SnapshotFacts;
-use crate::stage::StageKind;
+use crate::stage::{CloneMethod, StageKind};
 
 /// Version of the report's shape; a new key does not change it, a changed one does.
 pub const SCHEMA_VERSION: &str = "1.0";
@@ -87,6 +87,18 @@ pub struct Stage {
     pub server_version: String,
     /// Settings that decide verdicts.
     pub settings: BTreeMap<String, String>,
+    /// How the data of a replay came to be beside the restored snapshot; null where they did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clone: Option<Clone>,
+}
+
+/// A clone of the restored snapshot.
+#[derive(Debug, std::clone::Clone, Serialize, JsonSchema)]
+pub struct Clone {
+    /// `reflink`: blocks are shared until one side writes; `copy`: every byte was copied.
+    pub method: CloneMethod,
+    /// How long that took, until all of it was on the disk.
+    pub took_ms: f64,
 }
 
 /// What was allowed.

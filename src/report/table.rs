@@ -13,7 +13,7 @@ use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
 use crate::recording::format::TableFacts;
-use crate::stage::StageKind;
+use crate::stage::{CloneMethod, StageKind};
 
 /// A line below the head and one below the last step.
 const LINES: TableStyle = TableStyle::new()
@@ -79,8 +79,18 @@ fn head(report: &Report) -> String {
         };
         // `17.11 (Debian 17.11-0+deb13u1)`: who packaged it is in the JSON.
         let version = stage.server_version.split(" (").next();
+        let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
+            let how = match clone.method {
+                CloneMethod::Reflink => "sharing blocks",
+                CloneMethod::Copy => "copying",
+            };
+            format!(
+                "; cloned in {} by {how}",
+                text::time(duration(clone.took_ms))
+            )
+        });
         lines.push(format!(
-            "  stage    {place}, PostgreSQL {}",
+            "  stage    {place}, PostgreSQL {}{cloned}",
             version.unwrap_or_default()
         ));
     }

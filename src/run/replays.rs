@@ -169,7 +169,7 @@ async fn watchers(
         .await
         .map_err(|error| lost(&error))?;
     if turn == Turn::FIRST {
-        conductor.tell(stage_event(run, &observer, &server).await?);
+        conductor.tell(stage_event(run, stage, &observer, &server).await?);
     }
     if run.ground.source.is_warm() {
         tokio::select! {
@@ -357,7 +357,12 @@ impl Server {
     }
 }
 
-async fn stage_event(run: &Run<'_>, observer: &Session, server: &Server) -> Result<Event> {
+async fn stage_event(
+    run: &Run<'_>,
+    stage: &Stage,
+    observer: &Session,
+    server: &Server,
+) -> Result<Event> {
     let settings = observer
         .client
         .query(queries::SETTINGS, &[])
@@ -384,6 +389,7 @@ async fn stage_event(run: &Run<'_>, observer: &Session, server: &Server) -> Resu
         server_version: server.version.clone(),
         settings,
         snapshot: run.ground.source.facts(tables),
+        cloned: stage.cloned(),
         notes,
     })
 }

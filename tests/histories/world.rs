@@ -133,6 +133,7 @@ impl World {
                     taken_at: None,
                     tables: Vec::new(),
                 },
+                cloned: None,
                 notes: Vec::new(),
             },
             Event::ReplayStarted {

@@ -67,6 +67,38 @@ impl Server {
         server
     }
 
+    /// A base backup in a folder of the server's own, made with these options of `pg_basebackup`.
+    pub fn base_backup(&self, name: &str, options: &[&str]) -> PathBuf {
+        let to = self.folder.path().join(name);
+        let made = as_postgres(&self.bin.join("pg_basebackup"))
+            .args([
+                "--no-sync",
+                "-c",
+                "fast",
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+            ])
+            .arg(format!("--port={}", self.postmaster.port))
+            .args(options)
+            .arg("-D")
+            .arg(&to)
+            .output()
+            .expect("pg_basebackup");
+        assert!(made.status.success(), "{made:?}");
+        to
+    }
+
+    /// Ends it in good order; its data folder, which lies there as long as the guard lives.
+    pub fn shut_down(mut self) -> (PathBuf, tempfile::TempDir) {
+        let pid = Pid::from_raw(self.postmaster.child.id().cast_signed());
+        kill(pid, Signal::SIGINT).expect("signalled");
+        let status = self.postmaster.child.wait().expect("ended");
+        assert!(status.success(), "{status}");
+        (self.folder.path().join("data"), self.folder)
+    }
+
     /// A second server that copies what this one logs; this one's commits wait for it.
     pub fn standby(&self) -> Standby<'_> {
         let data = self.folder.path().join("standby");

@@ -177,6 +177,11 @@ async fn take(
                 .details(container.log(engine, 3).await)
                 .help("name the folder in it with `source.path`"));
         }
+        if state.exit_code == Some(86) {
+            return Err(Error::stage("the data folder cannot be copied whole")
+                .details(container.log(engine, 10).await)
+                .help("where its tablespaces or its WAL lie elsewhere, take a base backup with `pg_basebackup` and name that; `docker system df` tells how full the engine's disk is"));
+        }
         if state.exit_code != Some(0) {
             return Err(container
                 .ended(engine, "the copying of the data folder")

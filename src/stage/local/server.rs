@@ -413,6 +413,7 @@ mod tests {
         let launch = Launch {
             installation: &base.installation,
             account: &base.account,
+            admin: &Admin::ours(),
             listen: Listen::Loopback,
             settings: Vec::new(),
         };

@@ -16,8 +16,7 @@ if [ -z "$from" ]; then
 fi
 # Links are followed: the copy stands by itself, and no write of it costs a copy-up.
 mkdir -p /lockproof/base/data
-if cp --help 2>&1 | grep -q reflink; then
-    cp -aL --reflink=auto "$from/." /lockproof/base/data/
-else
-    cp -aL "$from/." /lockproof/base/data/
-fi
+how=-aL
+if cp --help 2>&1 | grep -q reflink; then how='-aL --reflink=auto'; fi
+# shellcheck disable=SC2086 # two options
+cp $how "$from/." /lockproof/base/data/ || exit 86
