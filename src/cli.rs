@@ -164,6 +164,18 @@ pub struct Run {
         help_heading = "Stage"
     )]
     pub confirm_external: Option<String>,
+    /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any text
+    ///
+    /// Only for --stage postgres://…. Several are separated by commas. Best set once for everybody, in
+    /// the environment.
+    #[arg(
+        long,
+        env = "LOCKPROOF_PRODUCTION",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Stage"
+    )]
+    pub production: Vec<String>,
     /// Leave the stage running afterwards and say how to connect
     #[arg(long, env = "LOCKPROOF_KEEP", help_heading = "Stage", value_parser = BoolishValueParser::new())]
     pub keep: bool,

@@ -15,6 +15,7 @@ use crate::Result;
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
+use crate::stage::Endpoint;
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -97,7 +98,11 @@ fn spawn(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> std::io::Result<
     let Some((program, arguments)) = work.argv.split_first() else {
         return Err(std::io::Error::other("there is nothing to run"));
     };
-    Command::new(program)
+    let mut command = Command::new(program);
+    for name in Endpoint::OVERRULED {
+        command.env_remove(name);
+    }
+    command
         .args(arguments)
         .current_dir(&work.folder)
         .envs(scene.endpoint.environment())

@@ -32,8 +32,17 @@ pub async fn prepare(
         if let StageChoice::External {
             endpoint,
             confirmation,
+            production,
         } = &plan.stage.choice
         {
+            let refuse = |suspicions: &[external::Suspicion]| {
+                external::refuse(suspicions, &endpoint.database, confirmation.as_deref())
+            };
+            // Nothing is sent to a server that is known by its name.
+            let listed = external::listed(endpoint, production);
+            if !listed.is_empty() {
+                refuse(&listed)?;
+            }
             let door = Session::open(endpoint, names::OBSERVER)
                 .await
                 .map_err(|error| {
@@ -42,8 +51,7 @@ pub async fn prepare(
                          same URL tells",
                     )
                 })?;
-            let suspicions = external::examine(&door.client, endpoint).await?;
-            external::refuse(&suspicions, &endpoint.database, confirmation.as_deref())?;
+            refuse(&external::examine(&door.client, endpoint, production).await?)?;
         }
         Ok((source, provider))
     };

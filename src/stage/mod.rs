@@ -10,12 +10,14 @@ pub mod endpoint;
 pub mod external;
 pub mod local;
 pub mod provider;
+mod refusal;
+pub mod tls;
 pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use endpoint::{Endpoint, Host, Secret};
+pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use watch::Watch;
 
 use crate::Result;

@@ -27,7 +27,7 @@ use folder::{Folder, cannot};
 use server::{Launch, Listen, SUPERUSER, Server, free_port};
 
 use super::connect::connect;
-use super::{Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
+use super::{Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Watch};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -157,6 +157,7 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         user: SUPERUSER.to_owned(),
         password: Some(Secret::new(password)),
         database: database.to_owned(),
+        link: Link::default(),
     };
     connect(&endpoint, "lockproof start")
         .await?

@@ -13,7 +13,7 @@ use super::binaries::Installation;
 use super::folder::{Folder, cannot};
 use super::user::Account;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Host};
+use crate::stage::{Endpoint, Host, Link};
 use crate::{Error, Result};
 
 /// The superuser of every base.
@@ -147,6 +147,7 @@ impl Server {
             user: SUPERUSER.to_owned(),
             password: None,
             database: database.to_owned(),
+            link: Link::default(),
         }
     }
 
