@@ -183,15 +183,15 @@ async fn collect(mut reader: JoinHandle<VecDeque<String>>) -> VecDeque<String> {
     }
 }
 
-/// Programs print connection strings: the password never leaves here.
+/// Programs print connection strings: the password never leaves here, nor as a URL writes it.
 fn without_secrets(lines: Vec<String>, scene: &Scene<'_>) -> Vec<String> {
-    let Some(password) = &scene.endpoint.password else {
-        return lines;
+    let secrets = scene.endpoint.secrets();
+    let hidden = |line: String| {
+        secrets
+            .iter()
+            .fold(line, |line, secret| line.replace(secret.reveal(), "***"))
     };
-    lines
-        .into_iter()
-        .map(|line| line.replace(password.reveal(), "***"))
-        .collect()
+    lines.into_iter().map(hidden).collect()
 }
 
 fn failed(message: String, details: Vec<String>) -> Outcome {

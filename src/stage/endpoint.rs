@@ -178,6 +178,14 @@ impl Endpoint {
         Secret(format!("{url}{}", self.query()))
     }
 
+    /// What must not be repeated: the password, as it is and as a URL has it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let Some(Secret(password)) = &self.password else {
+            return Vec::new();
+        };
+        vec![Secret(percent(password)), Secret(password.clone())]
+    }
+
     /// libpq's environment for a child process.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let host = match &self.host {
@@ -290,5 +298,8 @@ mod tests {
         );
         assert!(!format!("{endpoint:?}").contains("s3"));
         assert!(endpoint.url().reveal().contains(":s3%2Fcret@"));
+        let url = endpoint.url().reveal().to_owned();
+        let hidden = |secret: &Secret| url.contains(secret.reveal());
+        assert!(endpoint.secrets().iter().any(hidden));
     }
 }

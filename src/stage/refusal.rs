@@ -74,28 +74,26 @@ impl Words {
 
 /// The error about all tries; the one with TLS comes first, since that was wanted if possible.
 pub(super) fn error(endpoint: &Endpoint, failures: &[(Way, Failure)]) -> Error {
-    let encrypted = failures.iter().position(|(way, _)| *way != Way::Plain);
-    let first = encrypted.unwrap_or(0);
-    let mut result = Error::stage(format!("cannot connect to `{}`", endpoint.shown()));
-    for (index, (_, failure)) in failures.iter().enumerate() {
-        let Words { what, help } = failure.words(endpoint);
-        if index == first {
-            result = result.because(Told(what));
-            if let Some(help) = help {
-                result = result.or_help(help);
-            }
-        }
-    }
-    let other = failures
+    let error = Error::stage(format!("cannot connect to `{}`", endpoint.shown()));
+    let (plain, encrypted): (Vec<_>, Vec<_>) =
+        failures.iter().partition(|(way, _)| *way == Way::Plain);
+    let mut told = encrypted
         .iter()
-        .enumerate()
-        .find(|(index, _)| *index != first);
-    match other {
-        Some((_, (_, failure))) => {
-            let what = failure.words(endpoint).what;
-            result.details([format!("without TLS: {what}")])
+        .chain(&plain)
+        .map(|(_, failure)| failure.words(endpoint));
+    let Some(Words { what, help }) = told.next() else {
+        return error;
+    };
+    let error = match told.next() {
+        Some(other) if other.what != what => {
+            error.details([format!("without TLS: {}", other.what)])
         }
-        None => result,
+        _ => error,
+    };
+    let error = error.because(Told(what));
+    match help {
+        Some(help) => error.help(help),
+        None => error,
     }
 }
 
@@ -135,9 +133,9 @@ fn of_driver(error: &DriverError, encryption: Option<&'static str>, endpoint: &E
              signed by Ed25519",
         );
     }
-    if io_error(error).is_some_and(is_cut) {
+    if error.is_closed() || io_error(error).is_some_and(is_cut) {
         return Words::new(
-            format!("the server closed the connection before it let us in: {told}"),
+            "the server closed the connection before it let us in",
             "see its log for the reason; a port of something that is not PostgreSQL does the same",
         );
     }

@@ -52,10 +52,11 @@ pub(super) fn settle(typed: &str, around: &Around<'_>) -> Result<Endpoint> {
         .or_else(around.account)
         .ok_or_else(|| url::invalid("it names no user, and `PGUSER` is not set"))?;
     let database = given.get("dbname").unwrap_or(&user).to_owned();
+    let mode = given.one_of("sslmode", &Mode::ALL.map(|mode| (mode.name(), mode)))?;
     let tls = match host {
         // libpq never encrypts what does not leave the machine.
         Host::Unix(_) => None,
-        Host::Tcp(_) => Some(Tls::new(wanted(&given, around)?)?),
+        Host::Tcp(_) => Some(Tls::new(wanted(mode, &given, around)?)?),
     };
     let mut endpoint = Endpoint {
         host,
@@ -97,7 +98,11 @@ fn host(given: &Given) -> Result<(Host, Option<IpAddr>)> {
         })
         .transpose()?;
     Ok(match (given.get("host"), address) {
-        (Some(names), _) if names.contains(',') => return Err(url::several()),
+        (Some(names), _) if names.contains(',') => {
+            return Err(given
+                .invalid("host", "it names several hosts")
+                .help("name the one server that the migration is to be replayed on"));
+        }
         (Some(folder), None) if folder.starts_with('/') => {
             (Host::Unix(PathBuf::from(folder)), None)
         }
@@ -127,11 +132,10 @@ fn patience(given: &Given) -> Result<Option<Duration>> {
         })
 }
 
-fn wanted(given: &Given, around: &Around<'_>) -> Result<Wanted> {
+fn wanted(mode: Option<Mode>, given: &Given, around: &Around<'_>) -> Result<Wanted> {
     let root = root(given, around)?;
     let system = root == Some(Root::System);
-    let modes = Mode::ALL.map(|mode| (mode.name(), mode));
-    let mode = match given.one_of("sslmode", &modes)? {
+    let mode = match mode {
         None if system => Mode::VerifyFull,
         None => Mode::Prefer,
         Some(mode) if system && mode < Mode::VerifyFull => {

@@ -46,7 +46,8 @@ pub(super) fn read(typed: &str) -> Result<Vec<(String, String)>> {
     }
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     if address.contains(',') {
-        return Err(several());
+        return Err(invalid("it names several hosts")
+            .help("name the one server that the migration is to be replayed on"));
     }
     let (host, port) = split_port(address).ok_or_else(|| invalid("the host is not readable"))?;
 
@@ -69,12 +70,6 @@ pub(super) fn read(typed: &str) -> Result<Vec<(String, String)>> {
         said.push((key.to_owned(), decoded(value, "value of a parameter")?));
     }
     Ok(said)
-}
-
-/// One server is migrated, not one of several.
-pub(super) fn several() -> Error {
-    Error::usage("the URL of the stage names several hosts")
-        .help("name the one server that the migration is to be replayed on")
 }
 
 /// `key=value key='a value'`, with `\` before what would end it.

@@ -1,5 +1,6 @@
 //! What rustls does not tell of a certificate: its common names, its dates, how it was signed.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -47,23 +48,65 @@ pub(super) fn public_key(certificate: &Certificate) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Whether the certificate names hosts or addresses where names belong today. libpq looks at the
-/// common name only where it does not.
-pub(super) fn names_hosts(certificate: &Certificate) -> bool {
-    let Ok(Some((_, names))) = certificate
+/// libpq's rule: the host is one of the alternative names, or the common name of a certificate that
+/// has no alternative ones of the host's kind.
+pub(super) fn is_for(certificate: &Certificate, host: &str) -> bool {
+    let address: Option<IpAddr> = host.parse().ok();
+    let names = alternative_names(certificate);
+    let of_its_kind = |name: &GeneralName| match name {
+        GeneralName::DnsName(_) => address.is_none(),
+        GeneralName::IpAddress(_) => address.is_some(),
+        _ => false,
+    };
+    let same = |name: &GeneralName| match (name, address) {
+        (GeneralName::DnsName(name), _) => fits(name.as_str(), host),
+        (GeneralName::IpAddress(bytes), Some(IpAddr::V4(address))) => {
+            bytes.as_bytes() == address.octets()
+        }
+        (GeneralName::IpAddress(bytes), Some(IpAddr::V6(address))) => {
+            bytes.as_bytes() == address.octets()
+        }
+        _ => false,
+    };
+    names.iter().any(same)
+        || !names.iter().any(of_its_kind)
+            && common_names(certificate)
+                .iter()
+                .any(|name| fits(name, host))
+}
+
+/// The names that it has instead, to be told.
+pub(super) fn names(certificate: &Certificate) -> Vec<String> {
+    let address = |bytes: &[u8]| match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+    };
+    let alternative: Vec<String> = alternative_names(certificate)
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(name.as_str().to_owned()),
+            GeneralName::IpAddress(bytes) => Some(address(bytes.as_bytes())?.to_string()),
+            _ => None,
+        })
+        .collect();
+    if alternative.is_empty() {
+        common_names(certificate)
+    } else {
+        alternative
+    }
+}
+
+fn alternative_names(certificate: &Certificate) -> Vec<GeneralName> {
+    certificate
         .tbs_certificate()
         .get_extension::<SubjectAltName>()
-    else {
-        return false;
-    };
-    names
-        .0
-        .iter()
-        .any(|name| matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_)))
+        .ok()
+        .flatten()
+        .map_or_else(Vec::new, |(_, names)| names.0)
 }
 
 /// Its common names, as far as they are text.
-pub(super) fn common_names(certificate: &Certificate) -> Vec<String> {
+fn common_names(certificate: &Certificate) -> Vec<String> {
     certificate
         .tbs_certificate()
         .subject()
@@ -83,16 +126,19 @@ pub(super) fn common_names(certificate: &Certificate) -> Vec<String> {
         .collect()
 }
 
-/// libpq's rule: `*.example.org` is for one more label in front, and case does not count.
-pub(super) fn is_for(pattern: &str, host: &str) -> bool {
+/// `*.example.org` is for one more label in front, and case does not count.
+fn fits(pattern: &str, host: &str) -> bool {
     if pattern.eq_ignore_ascii_case(host) {
         return true;
     }
     let Some(domain) = pattern.strip_prefix("*.") else {
         return false;
     };
-    host.split_once('.')
-        .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
+    // An address has no labels.
+    host.parse::<IpAddr>().is_err()
+        && host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
 }
 
 /// `tls-server-end-point` of RFC 5929: the certificate's digest by the hash it was signed with. None:
@@ -113,11 +159,11 @@ pub(super) fn end_point(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::fits;
 
     #[test]
     fn a_star_is_one_label() {
-        for (pattern, host, fits) in [
+        for (pattern, host, is) in [
             ("db.example.org", "DB.example.org", true),
             ("*.example.org", "db.example.org", true),
             ("*.example.org", "a.db.example.org", false),
@@ -125,8 +171,9 @@ mod tests {
             ("*.example.org", ".example.org", false),
             ("*", "localhost", false),
             ("127.0.0.1", "127.0.0.1", true),
+            ("*.0.0.1", "127.0.0.1", false),
         ] {
-            assert_eq!(is_for(pattern, host), fits, "{pattern} {host}");
+            assert_eq!(fits(pattern, host), is, "{pattern} {host}");
         }
     }
 }

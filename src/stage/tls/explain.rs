@@ -115,7 +115,7 @@ fn doubted(doubt: &CertificateError, host: &str) -> Words {
 fn names(doubt: &CertificateError) -> String {
     match doubt {
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-            format!(" but for {}", presented.join(", "))
+            format!(" but for `{}`", presented.join("`, `"))
         }
         _ => String::new(),
     }

@@ -5,16 +5,13 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::client::{
-    VerifierBuilderError, WebPkiServerVerifier, verify_server_name,
-};
+use tokio_rustls::rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, verify_tls12_signature, verify_tls13_signature_with_raw_key,
 };
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
-use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -109,24 +106,20 @@ fn is_about_name(error: &Error) -> bool {
     )
 }
 
-/// The names it has are the host's, or its common name where it has no others, as libpq has it.
+/// Whether the certificate is for the host. By libpq's rule, not webpki's, which knows no common
+/// names and no `*` before a domain of one label, such as `*.internal`.
 fn is_named(end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
-    let refused = match verify_server_name(&ParsedCertificate::try_from(end_entity)?, name) {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
-    };
-    let host = name.to_str();
-    match certificate::read(end_entity) {
-        Some(read)
-            if !certificate::names_hosts(&read)
-                && certificate::common_names(&read)
-                    .iter()
-                    .any(|common| certificate::is_for(common, &host)) =>
-        {
-            Ok(())
-        }
-        _ => Err(refused),
+    let read = certificate::read(end_entity)
+        .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    if certificate::is_for(&read, &name.to_str()) {
+        return Ok(());
     }
+    Err(Error::InvalidCertificate(
+        CertificateError::NotValidForNameContext {
+            expected: name.to_owned(),
+            presented: certificate::names(&read),
+        },
+    ))
 }
 
 impl ServerCertVerifier for Verifier {
