@@ -39,10 +39,7 @@ pub async fn prepare(
                 external::refuse(suspicions, &endpoint.database, confirmation.as_deref())
             };
             // Nothing is sent to a server that is known by its name.
-            let listed = external::listed(endpoint, production);
-            if !listed.is_empty() {
-                refuse(&listed)?;
-            }
+            refuse(&external::listed(endpoint, production))?;
             let door = Session::open(endpoint, names::OBSERVER)
                 .await
                 .map_err(|error| {

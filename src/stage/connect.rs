@@ -62,7 +62,7 @@ pub(crate) async fn open(endpoint: &Endpoint, application_name: &str) -> Result<
         match attempt(endpoint, config.clone(), *way).await {
             Ok(opened) => return Ok(opened),
             Err(failure) => {
-                let ends = !failure.lets_try_otherwise();
+                let ends = !failure.lets_try_otherwise(*way);
                 failures.push((*way, failure));
                 if ends {
                     break;

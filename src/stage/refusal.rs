@@ -36,10 +36,14 @@ pub(super) enum Failure {
 impl Failure {
     /// libpq's rule for `allow` and `prefer`: what TLS or its absence may have caused is tried the
     /// other way. A server that says that there is no such database has let us in.
-    pub(super) fn lets_try_otherwise(&self) -> bool {
+    pub(super) fn lets_try_otherwise(&self, way: Way) -> bool {
         match self {
-            Self::Driver { error, .. } => match error.code() {
-                Some(code) => code.code().starts_with("28"),
+            Self::Driver { error, encryption } => match error.code() {
+                // What was offered no TLS was tried without already.
+                Some(code) => {
+                    code.code().starts_with("28")
+                        && (way != Way::EncryptedIfOffered || encryption.is_some())
+                }
                 None => !is_unreachable(error),
             },
             Self::Silent(_) => false,

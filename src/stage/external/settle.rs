@@ -186,7 +186,7 @@ fn wanted(mode: Option<Mode>, given: &Given, around: &Around<'_>) -> Result<Want
     Ok(Wanted {
         mode,
         root,
-        client: client(given, around),
+        client: client(given, around)?,
         negotiation,
         indication: given
             .one_of(
@@ -217,16 +217,12 @@ fn root(given: &Given, around: &Around<'_>) -> Result<Option<Root>> {
     })
 }
 
-fn client(given: &Given, around: &Around<'_>) -> Option<(PathBuf, PathBuf)> {
-    let certificate = given
-        .get("sslcert")
-        .and_then(|file| absolute(file).ok())
-        .or_else(|| default_file(around, "postgresql.crt"))?;
-    let key = given
-        .get("sslkey")
-        .and_then(|file| absolute(file).ok())
-        .or_else(|| around.at_home(".postgresql/postgresql.key"))?;
-    Some((certificate, key))
+/// As with libpq, a certificate alone makes it; the key is then where it was named, or in its place.
+fn client(given: &Given, around: &Around<'_>) -> Result<Option<(PathBuf, PathBuf)>> {
+    let named = |key: &str| given.get(key).map(absolute).transpose();
+    let certificate = named("sslcert")?.or_else(|| default_file(around, "postgresql.crt"));
+    let key = named("sslkey")?.or_else(|| around.at_home(".postgresql/postgresql.key"));
+    Ok(certificate.zip(key))
 }
 
 fn default_file(around: &Around<'_>, name: &str) -> Option<PathBuf> {
