@@ -112,8 +112,9 @@ pub struct Run {
     ///
     /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
     /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
-    /// nothing is restored into it. A URL with a password belongs into the environment variable:
-    /// everybody on the machine can read a command line.
+    /// nothing is restored into it. libpq's `service=NAME` and `host=… dbname=…` are taken as well, and
+    /// its variables and files say what is left out. A URL with a password belongs into the
+    /// environment variable: everybody on the machine can read a command line.
     #[arg(
         long,
         env = "LOCKPROOF_STAGE",
@@ -164,6 +165,18 @@ pub struct Run {
         help_heading = "Stage"
     )]
     pub confirm_external: Option<String>,
+    /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any text
+    ///
+    /// Only for --stage postgres://…. Several are separated by commas. Best set once for everybody, in
+    /// the environment.
+    #[arg(
+        long,
+        env = "LOCKPROOF_PRODUCTION",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Stage"
+    )]
+    pub production: Vec<String>,
     /// Leave the stage running afterwards and say how to connect
     #[arg(long, env = "LOCKPROOF_KEEP", help_heading = "Stage", value_parser = BoolishValueParser::new())]
     pub keep: bool,

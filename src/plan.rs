@@ -107,6 +107,7 @@ pub struct StagePlan {
 
 /// Which kind of stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
 pub enum StageChoice {
     /// A container where an engine and an image are at hand, else local binaries.
     Auto,
@@ -120,6 +121,9 @@ pub enum StageChoice {
         endpoint: Endpoint,
         /// The database's name, repeated to confirm that it is no production server.
         confirmation: Option<String>,
+        /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any
+        /// text.
+        production: Vec<String>,
     },
 }
 

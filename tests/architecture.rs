@@ -66,7 +66,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Endpoint",
         ],
     ),
-    ("pg", &["error", "recording::format", "stage::Endpoint"]),
+    // One place opens every connection, and it is the stage's: it knows the way and its TLS.
+    (
+        "pg",
+        &[
+            "error",
+            "recording::format",
+            "stage::Endpoint",
+            "stage::connect",
+        ],
+    ),
     (
         "plan",
         &[
@@ -190,7 +199,10 @@ const HOMES: &[(&str, &[&str])] = &[
         "tokio_postgres",
         &["observe", "pg", "replay", "run", "snapshot", "stage"],
     ),
+    ("rustls_native_certs", &["stage/tls"]),
+    ("tokio_rustls", &["stage/tls"]),
     ("toml", &["config", "snapshot/manifest.rs"]),
+    ("x509_cert", &["stage/tls"]),
 ];
 
 #[test]

@@ -12,7 +12,7 @@ use super::suggest::nearest;
 use super::units::{self, Unfit};
 use super::{Surroundings, option};
 use crate::plan::{Keep, StageChoice, StagePlan};
-use crate::stage::external::parse;
+use crate::stage::external::{is_address, parse};
 use crate::{Error, Result, cli};
 
 /// The oldest major that the lock rules hold for: `SET NOT NULL` by a proving CHECK came with it.
@@ -29,9 +29,7 @@ pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
         "auto" => StageChoice::Auto,
         "docker" => StageChoice::Docker,
         "local" => StageChoice::Local,
-        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            external(run, url)?
-        }
+        address if is_address(address) => external(run, address)?,
         other => {
             // Never repeated: what is typed here may hold a password.
             let help = match nearest(other, ["auto", "docker", "local"]) {
@@ -250,6 +248,7 @@ fn external(run: &cli::Run, url: &str) -> Result<StageChoice> {
     Ok(StageChoice::External {
         endpoint: parse(url)?,
         confirmation: run.confirm_external.clone(),
+        production: run.production.clone(),
     })
 }
 

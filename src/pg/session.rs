@@ -1,10 +1,13 @@
 //! A connection with its server process known.
 
-use tokio_postgres::{CancelToken, Client, NoTls};
+use tokio_postgres::Client;
 
 use super::OLDEST_MAJOR;
 use crate::stage::Endpoint;
+use crate::stage::connect::{self, Canceller};
 use crate::{Error, Result};
+
+pub use crate::stage::connect::{Told, tell};
 
 /// A connection; dropping it ends it.
 #[derive(Debug)]
@@ -13,6 +16,9 @@ pub struct Session {
     pub client: Client,
     /// The server process.
     pub pid: i32,
+    /// The version of TLS that it goes over; None: it is not encrypted.
+    pub encryption: Option<&'static str>,
+    canceller: Canceller,
 }
 
 impl Session {
@@ -21,32 +27,31 @@ impl Session {
     /// # Errors
     /// The server cannot be reached or refuses.
     pub async fn open(endpoint: &Endpoint, application_name: &str) -> Result<Self> {
-        let failed = |error: tokio_postgres::Error| {
-            Error::stage(format!("cannot connect to `{}`", endpoint.shown()))
-                .because(Told(tell(&error)))
-        };
-        let (client, connection) = endpoint
-            .config(application_name)
-            .connect(NoTls)
-            .await
-            .map_err(failed)?;
+        let opened = connect::open(endpoint, application_name).await?;
         // It says so in its greeting, before any question that it might not understand.
-        if let Some(version) = connection.parameter("server_version") {
+        if let Some(version) = &opened.server_version {
             supported(version)?;
         }
-        // Its errors reach whoever waits for an answer.
-        tokio::spawn(connection);
-        let pid = client
+        let pid = opened
+            .client
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await
-            .map_err(failed)?
+            .map_err(|error| {
+                Error::stage(format!("cannot connect to `{}`", endpoint.shown()))
+                    .because(Told(tell(&error)))
+            })?
             .get(0);
-        Ok(Self { client, pid })
+        Ok(Self {
+            client: opened.client,
+            pid,
+            encryption: opened.encryption,
+            canceller: opened.canceller,
+        })
     }
 
-    /// Cancels what runs on the session.
-    pub fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
+    /// Asks the server to cancel what runs on the session.
+    pub async fn cancel(&self) {
+        self.canceller.cancel(&self.client).await;
     }
 }
 
@@ -61,25 +66,6 @@ pub fn supported(version: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
-
-/// The driver's error in one line: it prints only the first link of its chain by itself.
-pub fn tell(error: &tokio_postgres::Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", db.message(), db.code().code());
-    }
-    let mut told = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(link) = cause {
-        told = format!("{told}: {link}");
-        cause = link.source();
-    }
-    told
-}
-
-/// A cause that was already put into words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Told(pub String);
 
 #[cfg(test)]
 mod tests {

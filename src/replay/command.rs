@@ -15,6 +15,7 @@ use crate::Result;
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
+use crate::stage::Endpoint;
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -97,7 +98,11 @@ fn spawn(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> std::io::Result<
     let Some((program, arguments)) = work.argv.split_first() else {
         return Err(std::io::Error::other("there is nothing to run"));
     };
-    Command::new(program)
+    let mut command = Command::new(program);
+    for name in Endpoint::OVERRULED {
+        command.env_remove(name);
+    }
+    command
         .args(arguments)
         .current_dir(&work.folder)
         .envs(scene.endpoint.environment())
@@ -178,15 +183,15 @@ async fn collect(mut reader: JoinHandle<VecDeque<String>>) -> VecDeque<String> {
     }
 }
 
-/// Programs print connection strings: the password never leaves here.
+/// Programs print connection strings: the password never leaves here, nor as a URL writes it.
 fn without_secrets(lines: Vec<String>, scene: &Scene<'_>) -> Vec<String> {
-    let Some(password) = &scene.endpoint.password else {
-        return lines;
+    let secrets = scene.endpoint.secrets();
+    let hidden = |line: String| {
+        secrets
+            .iter()
+            .fold(line, |line, secret| line.replace(secret.reveal(), "***"))
     };
-    lines
-        .into_iter()
-        .map(|line| line.replace(password.reveal(), "***"))
-        .collect()
+    lines.into_iter().map(hidden).collect()
 }
 
 fn failed(message: String, details: Vec<String>) -> Outcome {

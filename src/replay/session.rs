@@ -383,11 +383,7 @@ impl<'a> Driven<'a> {
             error = self.scene.sampler.lost() => Failure::Unwatched(error),
         };
         // Let the server end it in its own time, but not for ever: the session is closed anyway.
-        let _ = self
-            .session
-            .cancel_token()
-            .cancel_query(tokio_postgres::NoTls)
-            .await;
+        self.session.cancel().await;
         let _ = tokio::time::timeout(Duration::from_secs(5), work).await;
         Err(failure)
     }

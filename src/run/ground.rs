@@ -33,8 +33,14 @@ pub async fn prepare(
         if let StageChoice::External {
             endpoint,
             confirmation,
+            production,
         } = &plan.stage.choice
         {
+            let refuse = |suspicions: &[external::Suspicion]| {
+                external::refuse(suspicions, &endpoint.database, confirmation.as_deref())
+            };
+            // Nothing is sent to a server that is known by its name.
+            refuse(&external::listed(endpoint, production))?;
             let door = Session::open(endpoint, names::OBSERVER)
                 .await
                 .map_err(|error| {
@@ -43,8 +49,7 @@ pub async fn prepare(
                          same URL tells",
                     )
                 })?;
-            let suspicions = external::examine(&door.client, endpoint).await?;
-            external::refuse(&suspicions, &endpoint.database, confirmation.as_deref())?;
+            refuse(&external::examine(&door.client, endpoint, production).await?)?;
         }
         Ok((source, provider))
     };

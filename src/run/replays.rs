@@ -16,8 +16,8 @@ use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
 use crate::plan::{Keep, Plan, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
-use crate::stage::Watch;
 use crate::stage::provider::{Provider, Stage};
+use crate::stage::{Endpoint, Watch};
 use crate::{Error, Result, snapshot};
 
 /// How long a step's closed sessions may take to be gone.
@@ -373,7 +373,8 @@ async fn stage_event(
         .collect();
     let tables = snapshot::tables(&observer.client).await?;
     let mut notes: Vec<String> = untested(server.major).into_iter().collect();
-    if matches!(run.ground.provider, Provider::External(_)) {
+    if let Provider::External(endpoint) = &run.ground.provider {
+        notes.extend(encryption(endpoint, observer));
         notes.push(
             "the server is external: it was changed by the run, and an unproven step was not \
              tried again"
@@ -391,6 +392,15 @@ async fn stage_event(
         snapshot: run.ground.source.facts(tables),
         cloned: stage.cloned(),
         notes,
+    })
+}
+
+/// Whether the sessions of the run are encrypted; None: the server is reached through a socket.
+fn encryption(endpoint: &Endpoint, observer: &Session) -> Option<String> {
+    let tls = endpoint.link.tls.as_ref()?;
+    Some(match observer.encryption {
+        Some(version) => format!("the server was reached over {version}: {}", tls.checks()),
+        None => "the server was reached without TLS".to_owned(),
     })
 }
 

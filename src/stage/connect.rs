@@ -1,25 +1,147 @@
-//! One way to connect for the stages and the snapshot room; sessions that measure have their own.
+//! The one place that opens connections, to stages of ours and to servers of others.
 
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls, Socket};
+
+use super::refusal::{self, Failure, Way};
+use super::tls::{Connector, Mode, Negotiation};
+use crate::Result;
 use crate::stage::Endpoint;
-use crate::{Error, Result};
 
-/// Connects under this `application_name`; the session ends when the client is dropped.
-pub(crate) async fn connect(
-    endpoint: &Endpoint,
-    application_name: &str,
-) -> Result<tokio_postgres::Client> {
-    let (client, connection) = endpoint
-        .config(application_name)
-        .connect(tokio_postgres::NoTls)
+pub use super::refusal::{Told, tell};
+
+/// A server that is asked to cancel a statement does not answer; this long it may take to listen.
+const CANCELLING: Duration = Duration::from_secs(5);
+
+/// An open connection; it ends when the client is dropped.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The driver's client.
+    pub(crate) client: Client,
+    /// What the server said of its version in its greeting; None: nothing.
+    pub(crate) server_version: Option<String>,
+    /// Cancels what runs on it.
+    pub(crate) canceller: Canceller,
+    /// The version of TLS; None: it is not encrypted.
+    pub(crate) encryption: Option<&'static str>,
+    /// Ends with the connection.
+    pub(crate) driver: JoinHandle<()>,
+}
+
+/// Asks the server to cancel what runs on a connection, over TLS where that has it.
+#[derive(Debug)]
+pub(crate) struct Canceller(Option<Connector>);
+
+impl Canceller {
+    /// Asks once. Whether it was heard is seen by what becomes of the statement.
+    pub(crate) async fn cancel(&self, client: &Client) {
+        let token = client.cancel_token();
+        let request = async {
+            match &self.0 {
+                Some(connector) => token.cancel_query(connector.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        let _ = timeout(CANCELLING, request).await;
+    }
+}
+
+/// Connects under this `application_name`; the current runtime drives the connection.
+///
+/// # Errors
+/// The server cannot be reached, does not answer in time, is not who it should be, or refuses.
+pub(crate) async fn open(endpoint: &Endpoint, application_name: &str) -> Result<Opened> {
+    let config = endpoint.config(application_name);
+    let mut failures = Vec::new();
+    for way in ways(endpoint) {
+        match attempt(endpoint, config.clone(), *way).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => {
+                let ends = !failure.lets_try_otherwise(*way);
+                failures.push((*way, failure));
+                if ends {
+                    break;
+                }
+            }
+        }
+    }
+    Err(refusal::error(endpoint, &failures))
+}
+
+/// The same, for whoever needs no more than the client.
+pub(crate) async fn connect(endpoint: &Endpoint, application_name: &str) -> Result<Client> {
+    Ok(open(endpoint, application_name).await?.client)
+}
+
+/// What is tried, one after the other.
+fn ways(endpoint: &Endpoint) -> &'static [Way] {
+    match endpoint.link.tls.as_ref().map(|tls| tls.wanted().mode) {
+        None | Some(Mode::Disable) => &[Way::Plain],
+        Some(Mode::Allow) => &[Way::Plain, Way::Encrypted],
+        Some(Mode::Prefer) => &[Way::EncryptedIfOffered, Way::Plain],
+        Some(Mode::Require | Mode::VerifyCa | Mode::VerifyFull) => &[Way::Encrypted],
+    }
+}
+
+async fn attempt(endpoint: &Endpoint, mut config: Config, way: Way) -> Result<Opened, Failure> {
+    // An address that is silent takes the first half at most, so that the next one has its turn.
+    let patience = endpoint.patience() * 2;
+    let silent = |_| Failure::Silent(patience);
+    let (Some(tls), false) = (&endpoint.link.tls, way == Way::Plain) else {
+        config.ssl_mode(SslMode::Disable);
+        let opened = timeout(patience, drive(&config, NoTls))
+            .await
+            .map_err(silent)?;
+        return opened.map_err(|error| Failure::Driver {
+            error,
+            encryption: None,
+        });
+    };
+    config
+        .ssl_mode(match way {
+            Way::Encrypted => SslMode::Require,
+            _ => SslMode::Prefer,
+        })
+        .ssl_negotiation(match tls.wanted().negotiation {
+            Negotiation::Postgres => SslNegotiation::Postgres,
+            Negotiation::Direct => SslNegotiation::Direct,
+        });
+    let connector = tls.connector();
+    let opened = timeout(patience, drive(&config, connector.clone()))
         .await
-        .map_err(|error| {
-            Error::stage(format!("cannot connect to `{}`", endpoint.shown())).because(error)
-        })?;
+        .map_err(silent)?;
+    let mut opened = opened.map_err(|error| Failure::Driver {
+        error,
+        encryption: connector.version(),
+    })?;
+    opened.encryption = connector.version();
+    opened.canceller = Canceller(Some(connector));
+    Ok(opened)
+}
+
+async fn drive<T>(config: &Config, tls: T) -> Result<Opened, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    let server_version = connection.parameter("server_version").map(str::to_owned);
     // Its error reaches whoever uses the client next.
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
-    Ok(client)
+    Ok(Opened {
+        client,
+        server_version,
+        canceller: Canceller(None),
+        encryption: None,
+        driver,
+    })
 }
 
 /// An SQL identifier in double quotes.

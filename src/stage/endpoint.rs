@@ -1,7 +1,16 @@
 //! How to reach a server, with a password that cannot be printed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::config::ChannelBinding;
+
+use super::tls::Tls;
+
+/// How long an address may take to answer, unless `connect_timeout` says it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A password: never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,9 +56,77 @@ pub struct Endpoint {
     pub password: Option<Secret>,
     /// The database.
     pub database: String,
+    /// What else there is to say of the way; nothing for stages of ours.
+    pub link: Link,
+}
+
+/// The way to a server that somebody else runs; by default that of our own stages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The address to connect to in place of the host's; the host is then a name alone.
+    pub address: Option<IpAddr>,
+    /// How it is encrypted; None: not at all, and nothing is said of it to programs.
+    pub tls: Option<Tls>,
+    /// Whether the password's proof is bound to the TLS session.
+    pub binding: Binding,
+    /// `options` of the session, such as `-c work_mem=64MB`; None: none.
+    pub options: Option<String>,
+    /// How long an address may take to answer; None: ten seconds.
+    pub patience: Option<Duration>,
+}
+
+/// libpq's `channel_binding`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// Never.
+    Disable,
+    /// Where server and certificate can.
+    #[default]
+    Prefer,
+    /// In any case.
+    Require,
+}
+
+impl Binding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+        }
+    }
 }
 
 impl Endpoint {
+    /// Variables of libpq that say where a program connects and how, and that whoever called us may
+    /// have set: with `PGSERVICE` a program would go elsewhere, whatever `PGHOST` says. They are taken
+    /// out of its environment before [`Self::environment`] goes in.
+    pub const OVERRULED: [&str; 18] = [
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGPORT",
+        "PGUSER",
+        "PGDATABASE",
+        "PGPASSWORD",
+        "PGPASSFILE",
+        "PGSERVICE",
+        "PGSERVICEFILE",
+        "PGSSLMODE",
+        "PGSSLNEGOTIATION",
+        "PGSSLROOTCERT",
+        "PGSSLCERT",
+        "PGSSLKEY",
+        "PGCHANNELBINDING",
+        "PGGSSENCMODE",
+        "PGTARGETSESSIONATTRS",
+        "PGREQUIREAUTH",
+    ];
+
+    /// How long an address may take to answer.
+    pub fn patience(&self) -> Duration {
+        self.link.patience.unwrap_or(PATIENCE)
+    }
+
     /// The driver's configuration, under this `application_name`.
     pub fn config(&self, application_name: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
@@ -62,8 +139,19 @@ impl Endpoint {
             .user(&self.user)
             .dbname(&self.database)
             .application_name(application_name)
-            .connect_timeout(std::time::Duration::from_secs(10))
-            .tcp_user_timeout(std::time::Duration::from_secs(30));
+            .connect_timeout(self.patience())
+            .tcp_user_timeout(Duration::from_secs(30))
+            .channel_binding(match self.link.binding {
+                Binding::Disable => ChannelBinding::Disable,
+                Binding::Prefer => ChannelBinding::Prefer,
+                Binding::Require => ChannelBinding::Require,
+            });
+        if let Some(address) = self.link.address {
+            config.hostaddr(address);
+        }
+        if let Some(options) = &self.link.options {
+            config.options(options);
+        }
         if let Some(password) = &self.password {
             config.password(password.reveal());
         }
@@ -86,7 +174,16 @@ impl Endpoint {
 
     /// The URL with its password, for a child's environment only.
     pub fn url(&self) -> Secret {
-        Secret(self.url_with(self.password.as_ref()))
+        let url = self.url_with(self.password.as_ref());
+        Secret(format!("{url}{}", self.query()))
+    }
+
+    /// What must not be repeated: the password, as it is and as a URL has it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let Some(Secret(password)) = &self.password else {
+            return Vec::new();
+        };
+        vec![Secret(percent(password)), Secret(password.clone())]
     }
 
     /// libpq's environment for a child process.
@@ -105,7 +202,40 @@ impl Endpoint {
         if let Some(password) = &self.password {
             environment.push(("PGPASSWORD", password.reveal().to_owned()));
         }
+        if let Some(address) = self.link.address {
+            environment.push(("PGHOSTADDR", address.to_string()));
+        }
+        if let Some(options) = &self.link.options {
+            environment.push(("PGOPTIONS", options.clone()));
+        }
+        if self.link.binding != Binding::default() {
+            environment.push(("PGCHANNELBINDING", self.link.binding.name().to_owned()));
+        }
+        environment.extend(self.link.tls.iter().flat_map(Tls::environment));
         environment
+    }
+
+    /// What a URL says behind its `?`; empty where there is nothing to say.
+    fn query(&self) -> String {
+        let mut pairs: Vec<(&str, String)> = Vec::new();
+        if let Some(address) = self.link.address {
+            pairs.push(("hostaddr", address.to_string()));
+        }
+        if let Some(options) = &self.link.options {
+            pairs.push(("options", options.clone()));
+        }
+        if self.link.binding != Binding::default() {
+            pairs.push(("channel_binding", self.link.binding.name().to_owned()));
+        }
+        pairs.extend(self.link.tls.iter().flat_map(Tls::query));
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={}", percent(value)))
+            .collect();
+        match pairs.as_slice() {
+            [] => String::new(),
+            pairs => format!("?{}", pairs.join("&")),
+        }
     }
 
     fn url_with(&self, password: Option<&Secret>) -> String {
@@ -160,6 +290,7 @@ mod tests {
             user: "a b".into(),
             password: Some(Secret::new("s3/cret")),
             database: "Größe".into(),
+            link: Link::default(),
         };
         assert_eq!(
             endpoint.shown(),
@@ -167,5 +298,8 @@ mod tests {
         );
         assert!(!format!("{endpoint:?}").contains("s3"));
         assert!(endpoint.url().reveal().contains(":s3%2Fcret@"));
+        let url = endpoint.url().reveal().to_owned();
+        let hidden = |secret: &Secret| url.contains(secret.reveal());
+        assert!(endpoint.secrets().iter().any(hidden));
     }
 }

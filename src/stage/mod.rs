@@ -11,12 +11,14 @@ pub mod external;
 pub mod local;
 pub mod physical;
 pub mod provider;
+mod refusal;
+pub mod tls;
 pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use endpoint::{Endpoint, Host, Secret};
+pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use physical::Origin;
 pub use watch::Watch;
 

@@ -175,8 +175,8 @@ fn one_that_is_too_old() {
             let _ = stream.read_to_end(&mut Vec::new());
         }
     });
-    run(&room, &format!("postgres://me@127.0.0.1:{port}/app"), &[])
-        .expect(3, &["PostgreSQL 11.22", "older than", "12", "help:"]);
+    let url = format!("postgres://me@127.0.0.1:{port}/app?sslmode=disable");
+    run(&room, &url, &[]).expect(3, &["PostgreSQL 11.22", "older than", "12", "help:"]);
 }
 
 #[test]

@@ -279,18 +279,21 @@ fn an_external_server_is_taken_as_it_is_found() {
         "snapshot = \"gone\"\n[stage.settings]\nwork_mem = \"1MB\"\n[[steps]]\nfile = \"01.sql\"\n",
     );
     let url = "--stage=postgres://app:s3cret@db.example/shop";
-    let planned = site.good(&["s", url, "--confirm-external=shop"]);
+    let confirmed = "--confirm-external=shop";
+    let planned = site.good(&["s", url, confirmed, "--production=db.prod,*.live"]);
     assert_eq!(planned.plan.snapshot, SnapshotChoice::AsFound);
     assert!(planned.plan.stage.settings.is_empty());
     let StageChoice::External {
         endpoint,
         confirmation,
+        production,
     } = &planned.plan.stage.choice
     else {
         panic!("{:?}", planned.plan.stage.choice)
     };
     assert_eq!(endpoint.shown(), "postgres://app@db.example:5432/shop");
     assert_eq!(confirmation.as_deref(), Some("shop"));
+    assert_eq!(production, &["db.prod", "*.live"]);
     assert_eq!(
         planned.notes,
         [

@@ -31,6 +31,11 @@ const STRANGER: &str = "a test's psql";
 impl Server {
     /// A fresh cluster with trust for everybody on 127.0.0.1.
     pub fn start() -> Self {
+        Self::named("")
+    }
+
+    /// The same with a name.
+    pub fn named(cluster: &str) -> Self {
         let bin = lockproof::stage::local::binaries::find(None)
             .choose(None)
             .expect("server programs")
@@ -48,6 +53,12 @@ impl Server {
             .output()
             .expect("initdb");
         assert!(made.status.success(), "{made:?}");
+        let name = format!("cluster_name = '{cluster}'\n");
+        fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("data/postgresql.conf"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, name.as_bytes()))
+            .expect("named");
         let postmaster = Postmaster::start(&bin, folder.path(), "data");
         let server = Self {
             folder,
@@ -128,8 +139,37 @@ impl Server {
         format!("postgres://{user}@127.0.0.1:{}/app", self.postmaster.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.postmaster.port
+    }
+
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
+    }
+
+    /// A file in its data folder, which it alone can read.
+    pub fn file(&self, name: &str, content: &str) {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let data = self.folder.path().join("data");
+        let path = data.join(name);
+        fs::write(&path, content).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");
+        let owner = fs::metadata(&data).expect("a folder");
+        chown(&path, Some(owner.uid()), Some(owner.gid())).expect("its own");
+    }
+
+    /// Has it read its settings and `pg_hba.conf` again, and waits until it has.
+    pub fn reload(&self) {
+        let loaded = "SELECT pg_conf_load_time()";
+        let before = self.psql(loaded);
+        self.psql("SELECT pg_reload_conf()");
+        let again = || self.psql(loaded) != before;
+        assert!(within(Duration::from_secs(20), again), "not read");
+    }
+
+    /// One of the client programs that came with it.
+    pub fn program(&self, name: &str) -> Command {
+        as_postgres(&self.bin.join(name))
     }
 
     fn psql_command(&self, sql: &str) -> Command {
@@ -168,6 +208,24 @@ impl Server {
     /// A session that goes on, in the database `app`.
     pub fn busy(&self, sql: &str) -> Child {
         self.busy_in("app", sql)
+    }
+
+    /// A session that has run `sql` and waits for more, in any database.
+    pub fn interactive(&self, database: &str, sql: &str) -> Child {
+        let mut command = Command::new(self.bin.join("psql"));
+        let mut child = command
+            .args(["-XAtq", "-h", "127.0.0.1", "-U", "postgres", "-d", database])
+            .args(["-p", &self.postmaster.port.to_string()])
+            .env("PGAPPNAME", STRANGER)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql");
+        let mut input = child.stdin.take().expect("its input");
+        std::io::Write::write_all(&mut input, format!("{sql}\n;\n").as_bytes()).expect("sent");
+        child.stdin = Some(input);
+        child
     }
 
     /// The same in any database.
@@ -243,6 +301,11 @@ pub struct Standby<'a> {
 }
 
 impl Standby<'_> {
+    /// `postgres://USER@…/app`.
+    pub fn url(&self, user: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/app", self.postmaster.port)
+    }
+
     /// Has it stand still while something runs, until a commit has waited for it for `long`.
     pub fn stopped<T: Send>(&self, long: Duration, run: impl FnOnce() -> T + Send) -> T {
         let mut receiver = None;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use sha2::{Digest, Sha256};
-use tokio_postgres::NoTls;
 
 use super::container::{self, Access, Container, Limits, Spec};
 use super::engine::{Engine, failed, is_absent, is_conflict};
@@ -18,6 +17,7 @@ use super::image::{self, ImageInfo};
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
 use super::ready::Admin;
 use super::{clean, lay, ready};
+use crate::stage::connect::{open, quoted};
 use crate::stage::{Endpoint, Fill, Origin, Request, Watch};
 use crate::{Error, Result};
 
@@ -325,10 +325,9 @@ async fn fill_in<F: Fill>(
 
 /// Makes the database, unless the image's own scripts did.
 async fn create_database(server: &Endpoint, database: &str) -> Result<()> {
-    let work = async {
-        let (client, connection) = server.config("lockproof").connect(NoTls).await?;
-        let connection = tokio::spawn(connection);
-        let name = database.replace('"', "\"\"");
+    let opened = open(server, "lockproof").await?;
+    let client = opened.client;
+    let made = async {
         let there = client
             .query_opt(
                 "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1",
@@ -337,16 +336,17 @@ async fn create_database(server: &Endpoint, database: &str) -> Result<()> {
             .await?;
         if there.is_none() {
             client
-                .batch_execute(&format!("CREATE DATABASE \"{name}\""))
+                .batch_execute(&format!("CREATE DATABASE {}", quoted(database)))
                 .await?;
         }
-        drop(client);
-        connection.await.ok();
         Ok::<_, tokio_postgres::Error>(())
     };
-    work.await.map_err(|error| {
+    made.await.map_err(|error| {
         Error::stage(format!("cannot make the database `{database}`")).because(error)
-    })
+    })?;
+    drop(client);
+    opened.driver.await.ok();
+    Ok(())
 }
 
 /// The labels of a volume; None: there is no such volume.

@@ -6,13 +6,12 @@ use tokio::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_postgres::NoTls;
 
 use super::container::Container;
 use super::engine::Engine;
 use super::exec::ContainerTools;
-use crate::stage::connect::quoted;
-use crate::stage::{Endpoint, Host, Secret, Tools};
+use crate::stage::connect::{open, quoted};
+use crate::stage::{Endpoint, Host, Link, Secret, Tools};
 use crate::{Error, Result};
 
 /// Who may do everything, and in which database that can be done.
@@ -81,6 +80,7 @@ pub(super) async fn ready(
         user: admin.superuser.clone(),
         password: None,
         database: admin.database.clone(),
+        link: Link::default(),
     };
     set_password(engine, container, &endpoint, &password, begun + patience).await?;
     endpoint.password = Some(password);
@@ -178,13 +178,12 @@ async fn set_password(
     }
 }
 
-async fn query(endpoint: &Endpoint) -> std::result::Result<(), tokio_postgres::Error> {
-    let (client, connection) = endpoint.config("lockproof").connect(NoTls).await?;
-    let connection = tokio::spawn(connection);
-    let answer = client.simple_query("SELECT 1").await.map(drop);
-    drop(client);
-    connection.await.ok();
-    answer
+async fn query(endpoint: &Endpoint) -> Result<()> {
+    let opened = open(endpoint, "lockproof").await?;
+    let answer = opened.client.simple_query("SELECT 1").await.map(drop);
+    drop(opened.client);
+    opened.driver.await.ok();
+    answer.map_err(|error| Error::stage("the first query failed").because(error))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use folder::{Folder, cannot};
 use server::{Launch, Listen, Server, free_port};
 
 use super::connect::{connect, quoted};
-use super::{Cloned, Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
+use super::{Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Watch};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -172,6 +172,7 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         user: server.admin().user,
         password: Some(Secret::new(password)),
         database: database.to_owned(),
+        link: Link::default(),
     };
     connect(&endpoint, "lockproof start")
         .await?

@@ -13,7 +13,7 @@ use super::binaries::Installation;
 use super::folder::{Folder, cannot};
 use super::user::Account;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Host};
+use crate::stage::{Endpoint, Host, Link};
 use crate::{Error, Result};
 
 /// The superuser of every base.
@@ -167,6 +167,7 @@ impl Server {
             user: self.admin.superuser.clone(),
             password: None,
             database: database.to_owned(),
+            link: Link::default(),
         }
     }
 
