@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::exec::ContainerTools;
 use super::owner::Lock;
 use super::ready;
-use crate::stage::{Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
 
 /// From the finished clone to the first answer.
@@ -172,18 +172,19 @@ impl DockerStage {
 }
 
 impl Tools for DockerStage {
-    async fn run(
+    async fn run_heard(
         &self,
         endpoint: &Endpoint,
         program: &str,
         args: &[String],
         stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> Result<ToolOutput> {
         let tools = ContainerTools {
             engine: &self.engine,
             container: &self.container,
         };
-        tools.run(endpoint, program, args, stdin).await
+        tools.run_heard(endpoint, program, args, stdin, ear).await
     }
 
     async fn place(&self, path: &std::path::Path, _watch: &dyn Watch) -> Result<String> {
