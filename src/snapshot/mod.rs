@@ -2,14 +2,18 @@
 //!
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
+mod course;
 mod detect;
 mod digest;
 mod facts;
+mod follow;
 pub mod manifest;
 mod plain;
 mod restore;
 mod roles;
+mod sizes;
 mod toc;
+mod underway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

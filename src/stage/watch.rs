@@ -10,6 +10,9 @@ pub trait Watch: Send + Sync {
     }
     /// So much of the phase is done, and of how much in all, where that is known.
     fn advance(&self, _done: u64, _total: Option<u64>) {}
+    /// So much of all the work of the phase, and of what follows from it, is done by weight: where
+    /// this is told, percent and time left go by it, and not by what is counted.
+    fn share(&self, _done: u64, _total: u64) {}
     /// What of the phase is at work right now, in a few words: "index `listings_pkey`".
     fn detail(&self, _what: &str) {}
     /// Something worth a line of its own, such as why a stage was chosen.

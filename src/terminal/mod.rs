@@ -101,6 +101,11 @@ impl Watch for Screen {
             .change(|phase, at| phase.advance(done, total, at));
     }
 
+    fn share(&self, done: u64, total: u64) {
+        self.progress
+            .change(|phase, at| phase.share(done, total, at));
+    }
+
     fn detail(&self, what: &str) {
         self.progress.change(|phase, _| phase.detail(what));
     }

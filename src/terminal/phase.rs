@@ -16,6 +16,15 @@ pub struct Phase {
     total: Option<u64>,
     detail: String,
     pace: Pace,
+    share: Option<Share>,
+}
+
+/// How much of all the work is done, by weight, and how fast that goes.
+#[derive(Debug, Clone, Default)]
+struct Share {
+    done: u64,
+    total: u64,
+    pace: Pace,
 }
 
 impl Phase {
@@ -28,6 +37,7 @@ impl Phase {
             total: None,
             detail: String::new(),
             pace: Pace::default(),
+            share: None,
         }
     }
 
@@ -36,6 +46,14 @@ impl Phase {
         self.done = Some(done);
         self.total = total.filter(|total| *total > 0);
         self.pace.see(at, done);
+    }
+
+    /// So much of all the work is done, by weight, at that time since it began.
+    pub fn share(&mut self, done: u64, total: u64, at: Duration) {
+        let share = self.share.get_or_insert_default();
+        share.done = done;
+        share.total = total;
+        share.pace.see(at, done);
     }
 
     /// What of it is at work.
@@ -48,9 +66,12 @@ impl Phase {
         if let Some(done) = self.done {
             self.pace.see(at, done);
         }
+        if let Some(share) = &mut self.share {
+            share.pace.see(at, share.done);
+        }
     }
 
-    /// How it stands: ``restoring `a` (34 s): 1.2 GB of 4.0 GB, 30 %, 35 MB/s, 1m 20s left``.
+    /// How it stands: ``restoring `a` (34 s): 1.2 of 4.0 GB, 35 MB/s, 30 %, 1m 20s left``.
     pub fn stands(&self, at: Duration) -> String {
         let mut line = format!("{} ({})", self.what, span(at));
         let mut parts = Vec::new();
@@ -59,14 +80,11 @@ impl Phase {
                 Some(total) => format!("{} of {}", self.plain(done, total), self.amount(total)),
                 None => self.amount(done),
             });
-            if let Some(total) = self.total.filter(|_| self.is_even()) {
-                parts.push(format!("{} %", percent(done, total)));
-            }
             parts.extend(self.speed(self.pace.rate()));
-            let left = self
-                .total
-                .filter(|_| self.is_even())
-                .and_then(|total| self.pace.left(total));
+        }
+        if let Some((done, total, pace)) = self.whole() {
+            parts.push(format!("{} %", percent(done, total)));
+            let left = pace.left(total);
             parts.extend(left.map(|left| format!("{} left", coarse(left))));
         }
         if !self.detail.is_empty() {
@@ -94,9 +112,16 @@ impl Phase {
         line
     }
 
-    /// Whether each counted thing takes about as long as the next.
-    fn is_even(&self) -> bool {
-        !matches!(self.unit, None | Some(Unit::Statements | Unit::Tables))
+    /// What percent and time left go by; None: they would mean nothing, since no counted thing
+    /// takes as long as the next.
+    fn whole(&self) -> Option<(u64, u64, &Pace)> {
+        match (&self.share, self.unit) {
+            (Some(share), _) => Some((share.done, share.total, &share.pace)),
+            (None, None | Some(Unit::Statements | Unit::Tables)) => None,
+            (None, Some(Unit::Bytes | Unit::Rows | Unit::Objects)) => {
+                Some((self.done?, self.total?, &self.pace))
+            }
+        }
     }
 
     fn speed(&self, rate: Option<f64>) -> Option<String> {
@@ -185,12 +210,12 @@ mod tests {
             (
                 after(Some(Unit::Bytes), 12 * gb / 10, Some(4 * gb), 34),
                 34,
-                "restoring `a` (34 s): 1.2 of 4.0 GB, 30 %, 35 MB/s, 1m 10s left",
+                "restoring `a` (34 s): 1.2 of 4.0 GB, 35 MB/s, 30 %, 1m 10s left",
             ),
             (
                 after(Some(Unit::Bytes), 340_000_000, Some(4 * gb), 2),
                 2,
-                "restoring `a` (2 s): 340 MB of 4.0 GB, 8 %, 170 MB/s",
+                "restoring `a` (2 s): 340 MB of 4.0 GB, 170 MB/s, 8 %",
             ),
             (
                 after(Some(Unit::Rows), 1_200_000, None, 60),
@@ -212,6 +237,18 @@ mod tests {
         ] {
             assert_eq!(phase.stands(s(seconds)), words);
         }
+    }
+
+    #[test]
+    fn percent_and_time_left_go_by_the_share_where_there_is_one() {
+        let mut phase = after(Some(Unit::Bytes), 88_000_000, Some(88_000_000), 10);
+        for second in 0..=10 {
+            phase.share(second, 40, s(second));
+        }
+        assert_eq!(
+            phase.stands(s(10)),
+            "restoring `a` (10 s): 88 of 88 MB, 8.8 MB/s, 25 %, 30 s left"
+        );
     }
 
     #[test]

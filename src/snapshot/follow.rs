@@ -1,0 +1,111 @@
+//! Follows a tool that restores a dump: hears its lines, asks the server, tells how far it is.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::course::{Course, Part};
+use super::plain;
+use super::underway::Underway;
+use crate::stage::{Endpoint, Heard, Unit, Watch};
+
+/// From one look to the next.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What stands beside one run of a tool.
+pub(super) struct Follow<'a> {
+    course: Mutex<Course>,
+    name: &'a str,
+    watch: &'a dyn Watch,
+}
+
+impl<'a> Follow<'a> {
+    /// Begins the phase; an empty course is one that nothing is known of.
+    pub fn new(course: Course, name: &'a str, watch: &'a dyn Watch) -> Self {
+        watch.measured(&format!("restoring `{name}`"), Unit::Bytes);
+        Self {
+            course: Mutex::new(course),
+            name,
+            watch,
+        }
+    }
+
+    /// A line of the tool's standard error.
+    pub fn hear(&self, line: &str) -> Heard {
+        self.course().hear(line)
+    }
+
+    /// Tells how far it is, until it is dropped.
+    pub async fn tell(
+        &self,
+        endpoint: &Endpoint,
+        stream: Option<&plain::Progress>,
+    ) -> std::convert::Infallible {
+        let mut told = Told::Data;
+        // What is over in a moment needs no session beside it.
+        self.rest(stream, &mut told, "").await;
+        let server = Underway::beside(endpoint).await;
+        loop {
+            for (table, bytes) in server.copies().await {
+                self.course().copied(&table, bytes);
+            }
+            let at_work = server.at_work().await;
+            self.rest(stream, &mut told, &at_work).await;
+        }
+    }
+
+    /// A second without a question, in which lines are heard all the same.
+    async fn rest(&self, stream: Option<&plain::Progress>, told: &mut Told, at_work: &str) {
+        for _ in 0..4 {
+            self.tell_once(stream, told, at_work);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn tell_once(&self, stream: Option<&plain::Progress>, told: &mut Told, at_work: &str) {
+        let stands = self.course().stands();
+        let data = match stream {
+            Some(stream) => Part {
+                done: stream.done(),
+                total: stream.total,
+            },
+            None => stands.data,
+        };
+        let left = stands.has_begun_objects && !stands.objects.is_over();
+        if *told == Told::Data && data.is_over() && left {
+            *told = Told::Objects;
+            self.watch.measured(
+                &format!("building the indexes and constraints of `{}`", self.name),
+                Unit::Objects,
+            );
+        }
+        match told {
+            Told::Data if data.total > 0 => self.watch.advance(data.done, Some(data.total)),
+            // An archive that says nothing of its data.
+            Told::Data => {}
+            Told::Objects => {
+                let Part { done, total } = stands.objects;
+                self.watch.advance(done, Some(total));
+            }
+        }
+        // Of a stream it is known exactly how much was read.
+        if stream.is_none() && stands.all.total > 0 {
+            self.watch.share(stands.all.done, stands.all.total);
+        }
+        let detail = match stands.at_work.is_empty() {
+            true => at_work,
+            false => &stands.at_work,
+        };
+        self.watch.detail(detail);
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the phase that was begun last counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Data,
+    Objects,
+}
