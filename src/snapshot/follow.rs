@@ -14,6 +14,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// What stands beside one run of a tool.
 pub(super) struct Follow<'a> {
     course: Mutex<Course>,
+    told: Mutex<Told>,
     name: &'a str,
     watch: &'a dyn Watch,
 }
@@ -24,6 +25,7 @@ impl<'a> Follow<'a> {
         watch.measured(&format!("restoring `{name}`"), Unit::Bytes);
         Self {
             course: Mutex::new(course),
+            told: Mutex::new(Told::Data),
             name,
             watch,
         }
@@ -40,28 +42,39 @@ impl<'a> Follow<'a> {
         endpoint: &Endpoint,
         stream: Option<&plain::Progress>,
     ) -> std::convert::Infallible {
-        let mut told = Told::Data;
         // What is over in a moment needs no session beside it.
-        self.rest(stream, &mut told, "").await;
+        self.rest(stream, "").await;
         let server = Underway::beside(endpoint).await;
         loop {
             for (table, bytes) in server.copies().await {
                 self.course().copied(&table, bytes);
             }
             let at_work = server.at_work().await;
-            self.rest(stream, &mut told, &at_work).await;
+            self.rest(stream, &at_work).await;
+        }
+    }
+
+    /// The tool ended well: whatever was at work is done.
+    pub fn end(&self) {
+        let Part { total, .. } = match *self.told() {
+            Told::Data => self.course().stands().data,
+            Told::Objects => self.course().stands().objects,
+        };
+        if total > 0 {
+            self.watch.advance(total, Some(total));
         }
     }
 
     /// A second without a question, in which lines are heard all the same.
-    async fn rest(&self, stream: Option<&plain::Progress>, told: &mut Told, at_work: &str) {
+    async fn rest(&self, stream: Option<&plain::Progress>, at_work: &str) {
         for _ in 0..4 {
-            self.tell_once(stream, told, at_work);
+            self.tell_once(stream, at_work);
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn tell_once(&self, stream: Option<&plain::Progress>, told: &mut Told, at_work: &str) {
+    fn tell_once(&self, stream: Option<&plain::Progress>, at_work: &str) {
+        let mut told = self.told();
         let stands = self.course().stands();
         let data = match stream {
             Some(stream) => Part {
@@ -72,13 +85,16 @@ impl<'a> Follow<'a> {
         };
         let left = stands.has_begun_objects && !stands.objects.is_over();
         if *told == Told::Data && data.is_over() && left {
+            if data.total > 0 {
+                self.watch.advance(data.total, Some(data.total));
+            }
             *told = Told::Objects;
             self.watch.measured(
                 &format!("building the indexes and constraints of `{}`", self.name),
                 Unit::Objects,
             );
         }
-        match told {
+        match *told {
             Told::Data if data.total > 0 => self.watch.advance(data.done, Some(data.total)),
             // An archive that says nothing of its data.
             Told::Data => {}
@@ -96,6 +112,10 @@ impl<'a> Follow<'a> {
             false => &stands.at_work,
         };
         self.watch.detail(detail);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn course(&self) -> MutexGuard<'_, Course> {

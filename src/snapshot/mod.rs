@@ -22,6 +22,8 @@ pub use facts::{tables, warm};
 pub use manifest::{Manifest, Restore, Source};
 
 use crate::config::suggest::nearest;
+use crate::stage::Watch;
+use crate::stage::watch::Unwatched;
 use crate::{Error, Result};
 
 /// A snapshot, ready to be restored.
@@ -42,6 +44,15 @@ impl Snapshot {
     ///
     /// `overrides` replace the values of variables that the description has.
     pub fn load(path: &Path, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        Self::load_watched(path, overrides, &Unwatched)
+    }
+
+    /// The same; a large dump takes a while to be read.
+    pub fn load_watched(
+        path: &Path,
+        overrides: &BTreeMap<String, String>,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let (manifest, folder) = Manifest::load(path)?;
         let mut variables = manifest.variables.clone();
         for (name, value) in overrides {
@@ -50,7 +61,7 @@ impl Snapshot {
             }
             variables.insert(name.clone(), value.clone());
         }
-        let digest = digest::digest(&manifest, &folder, &variables)?;
+        let digest = digest::digest(&manifest, &folder, &variables, watch)?;
         if let Source::Dump { file } = &manifest.source {
             // Before a server is made for it.
             detect::detect(&folder.join(file))?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio_postgres::Client;
 
@@ -158,10 +159,7 @@ impl<T: Tools> Restore<'_, T> {
     }
 
     async fn plain(&self, packing: Packing) -> Result<()> {
-        self.watch
-            .phase(&format!("looking through `{}`", self.file.display()));
-        let path = self.file.clone();
-        let facts = blocking(move || plain::look(&path, packing)).await?;
+        let facts = self.look(packing).await?;
         let client = self.connect().await?;
         roles::create_missing(&client, &facts.roles, self.watch).await?;
         let left_out = if knows_restrict(&client).await? {
@@ -178,6 +176,24 @@ impl<T: Tools> Restore<'_, T> {
             .stream("psql", &args, packing, left_out, Course::default())
             .await?;
         self.judge("psql", &output, facts.server.as_deref())
+    }
+
+    /// Looks through a plain dump.
+    async fn look(&self, packing: Packing) -> Result<plain::Facts> {
+        let looking = format!("looking through `{}`", self.file.display());
+        self.watch.measured(&looking, Unit::Bytes);
+        let (stream, progress) = plain::counted(&self.file, packing)?;
+        let path = self.file.clone();
+        let look = blocking(move || plain::look(&path, packing, stream));
+        tokio::pin!(look);
+        loop {
+            tokio::select! {
+                facts = &mut look => return facts,
+                () = tokio::time::sleep(Duration::from_millis(200)) => {
+                    self.watch.advance(progress.done(), Some(progress.total));
+                }
+            }
+        }
     }
 
     /// A custom archive inside gzip or Zstandard: `pg_restore` reads it from its input, alone.
@@ -332,10 +348,17 @@ impl<T: Tools> Restore<'_, T> {
                 heard => heard,
             }
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             outcome = self.tools.run_heard(self.endpoint, program, args, input, &mut ear) => outcome,
             never = follow.tell(self.endpoint, progress.as_ref()) => match never {},
+        };
+        if outcome
+            .as_ref()
+            .is_ok_and(|output| output.status == Some(0))
+        {
+            follow.end();
         }
+        outcome
     }
 
     async fn connect(&self) -> Result<Client> {

@@ -14,6 +14,10 @@ const FORETOLD_AFTER: Duration = Duration::from_secs(3);
 /// Longer than this is no time to wait for: something stands still.
 const LONGEST: Duration = Duration::from_secs(99 * 3600);
 
+/// Slower than this part of the mean, nobody can tell: at the end of a plain dump all is read while
+/// its last indexes are still built.
+const STANDSTILL: f64 = 0.1;
+
 /// The speed of one phase.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
@@ -59,8 +63,12 @@ impl Pace {
         if passed < FORETOLD_AFTER || moved == 0 {
             return None;
         }
+        let mean = moved as f64 / passed.as_secs_f64();
+        if self.rate().is_none_or(|rate| rate < mean * STANDSTILL) {
+            return None;
+        }
         let rest = total.saturating_sub(done) as f64;
-        let seconds = rest * passed.as_secs_f64() / moved as f64;
+        let seconds = rest / mean;
         (seconds < LONGEST.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
     }
 }
@@ -118,13 +126,17 @@ mod tests {
     fn a_standstill_lets_the_rate_fall_and_the_time_grow() {
         let mut pace = even(10_000);
         let before = pace.left(2_000);
-        for at in (10_250..=30_000).step_by(250) {
+        for at in (10_250..=20_000).step_by(250) {
             pace.see(ms(at), 1_000);
         }
-        assert!(pace.rate().is_some_and(|rate| rate < 3.0));
+        assert!(pace.rate().is_some_and(|rate| rate < 20.0));
         assert!(pace.left(2_000) > before);
+        for at in (20_250..=32_000).step_by(250) {
+            pace.see(ms(at), 1_000);
+        }
+        assert_eq!(pace.left(2_000), None);
         // A table that counts as a whole: the time left does not jump to nothing.
-        pace.see(ms(30_250), 1_500);
+        pace.see(ms(32_250), 1_500);
         assert!(pace.left(2_000).is_some_and(|left| left > ms(9_000)));
     }
 

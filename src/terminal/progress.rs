@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockproof::clock::{Clock, Mono};
 use lockproof::stage::Unit;
 
@@ -64,6 +64,8 @@ struct State {
     /// Whether the phase has a line in the log.
     said: bool,
     has_thread: bool,
+    /// Nobody will tell of anything any more.
+    is_over: bool,
 }
 
 impl Progress {
@@ -73,7 +75,12 @@ impl Progress {
             Face::Living => ProgressDrawTarget::stderr(),
             Face::Nothing | Face::Log => ProgressDrawTarget::hidden(),
         };
-        let bar = ProgressBar::with_draw_target(None, target);
+        Self::on(&MultiProgress::with_draw_target(target), face)
+    }
+
+    /// A line among others.
+    fn on(lines: &MultiProgress, face: Face) -> Self {
+        let bar = lines.add(ProgressBar::no_length());
         bar.set_style(
             ProgressStyle::with_template("{spinner} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -153,7 +160,7 @@ impl Progress {
         }
     }
 
-    /// What the thread does, as long as the process lives.
+    /// What the thread does, as long as this lives.
     fn drawing(&self) -> impl FnOnce() + Send + 'static {
         let (now, clock, face, bar) = (
             Arc::clone(&self.now),
@@ -162,8 +169,7 @@ impl Progress {
             self.bar.clone(),
         );
         move || {
-            loop {
-                let line = now.next(clock, face);
+            while let Some(line) = now.next(clock, face) {
                 // Not under the lock: a terminal that is held, or a pipe that nobody reads, must not
                 // hold up the run.
                 if face == Face::Living {
@@ -184,10 +190,10 @@ impl Now {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next line to show, as soon as there is one.
-    fn next(&self, clock: Clock, face: Face) -> String {
+    /// The next line to show, as soon as there is one; None: there will be none.
+    fn next(&self, clock: Clock, face: Face) -> Option<String> {
         let mut state = self.state();
-        loop {
+        while !state.is_over {
             let now = clock.now();
             let due = state.due;
             let wait = match &mut state.phase {
@@ -199,7 +205,7 @@ impl Now {
                     let line = phase.stands(at);
                     state.said = true;
                     state.due = now.after(EVERY);
-                    return line;
+                    return Some(line);
                 }
             };
             state = match wait {
@@ -213,6 +219,14 @@ impl Now {
                 }
             };
         }
+        None
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.now.state().is_over = true;
+        self.now.changed.notify_one();
     }
 }
 

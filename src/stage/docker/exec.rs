@@ -56,7 +56,9 @@ impl Tools for ContainerTools<'_> {
             program.to_owned(),
         ];
         command.extend_from_slice(args);
-        let output = self.exec(environment, command, stdin, ear).await?;
+        let output = self
+            .exec("postgres", environment, command, stdin, ear)
+            .await?;
         if output.status == Some(NO_PROGRAM) {
             return Err(Error::stage(format!(
                 "the image `{}` has no `{program}`",
@@ -74,8 +76,20 @@ impl Tools for ContainerTools<'_> {
 }
 
 impl ContainerTools<'_> {
+    /// What a script prints to its end, run as root: for what is told beside the work. None: nothing.
+    pub(super) async fn asked(&self, script: &str) -> Option<Vec<String>> {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).into();
+        let mut keep = |_: &str| Heard::Keep;
+        let output = self
+            .exec("0", Vec::new(), command, None, &mut keep)
+            .await
+            .ok()?;
+        Some(output.stdout)
+    }
+
     async fn exec(
         &self,
+        user: &str,
         environment: Vec<String>,
         command: Vec<String>,
         stdin: Option<ToolInput>,
@@ -88,7 +102,7 @@ impl ContainerTools<'_> {
             attach_stderr: Some(true),
             env: Some(environment),
             cmd: Some(command),
-            user: Some("postgres".to_owned()),
+            user: Some(user.to_owned()),
             ..CreateExecOptions::default()
         };
         let api = &self.engine.api;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::container::Container;
 use super::engine::{Engine, failed};
-use crate::stage::Watch;
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// In the base's volume: readable by the server and the tools, removed before the base is sealed.
@@ -51,6 +51,7 @@ pub(super) async fn place(
             .map_err(unreadable)?
     };
     let total = entries.iter().map(|entry| entry.size).sum::<u64>();
+    watch.measured(&format!("taking `{name}` into the container"), Unit::Bytes);
     watch.advance(0, Some(total));
 
     let (sender, receiver) = mpsc::channel(PIECES);

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::exec::ContainerTools;
 use super::owner::Lock;
 use super::ready;
-use crate::stage::{Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Unit, Watch};
 use crate::{Error, Result};
 
 /// From the finished clone to the first answer.
@@ -60,7 +60,7 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     .volume(None, "/lockproof/run", Access::ReadWrite, labels)
     .limits(&base.limits)
     .published(engine);
-    watch.phase("cloning the base");
+    watch.measured("cloning the base", Unit::Bytes);
     let container = container::create(engine, spec).await?;
     match bring_up(engine, &container, base, watch).await {
         Ok(endpoint) => Ok(DockerStage {
@@ -87,12 +87,19 @@ async fn bring_up(
 ) -> Result<Endpoint> {
     let begun = Instant::now();
     container.start(engine).await?;
-    let mut pause = Duration::from_millis(20);
-    // As long as the container lives: a large base takes its time.
-    while !container.has(engine, "/lockproof/run/cloned").await? {
-        ready::alive(engine, container).await?;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_millis(300));
+    let cloned = async {
+        let mut pause = Duration::from_millis(20);
+        // As long as the container lives: a large base takes its time.
+        while !container.has(engine, "/lockproof/run/cloned").await? {
+            ready::alive(engine, container).await?;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_millis(300));
+        }
+        Ok::<(), Error>(())
+    };
+    tokio::select! {
+        cloned = cloned => cloned?,
+        never = tell_clone(engine, container, watch) => match never {},
     }
     watch.note(&format!(
         "the base was cloned in {:.1} s",
@@ -101,6 +108,28 @@ async fn bring_up(
     watch.phase("starting the server");
     let server = ready::ready(engine, container, START).await?;
     Ok(server.in_database(&base.request.database))
+}
+
+/// Tells how much of the base is cloned, until it is dropped.
+async fn tell_clone(
+    engine: &Engine,
+    container: &Container,
+    watch: &dyn Watch,
+) -> std::convert::Infallible {
+    let tools = ContainerTools { engine, container };
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // The base's size was written down when it was made, in kB as well.
+        let sizes = tools
+            .asked("du -sk /lockproof/run/data; cat /lockproof/base/complete")
+            .await;
+        let kilobytes = |line: &String| line.split_whitespace().next()?.parse::<u64>().ok();
+        if let Some([done, total]) = sizes.as_deref()
+            && let (Some(done), Some(total)) = (kilobytes(done), kilobytes(total))
+        {
+            watch.advance(done * 1024, Some(total * 1024));
+        }
+    }
 }
 
 /// What the engine accepts in a name.

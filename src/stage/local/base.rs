@@ -229,6 +229,7 @@ pub(super) async fn prepare<F: Fill>(
         if !said {
             said = true;
             watch.note("another run is restoring the same snapshot: waiting for it");
+            watch.phase("waiting for the base that another run restores");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -374,8 +375,11 @@ async fn build_in<F: Fill>(
     }
     watch.phase("writing the restored data to the disk");
     checkpoint(&server).await?;
+    watch.phase("shutting the restored server down");
     server.stop(STOP_WITHIN).await?;
+    watch.phase("starting the restored server once as it will be used");
     settle(installation, account, folder).await?;
+    watch.phase("syncing the restored data to the disk");
     sync(installation, account, &folder.data()).await
 }
 

@@ -27,7 +27,7 @@ use folder::{Folder, cannot};
 use server::{Launch, Listen, SUPERUSER, Server, free_port};
 
 use super::connect::connect;
-use super::{Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
+use super::{Endpoint, Fill, Host, Request, RunningStage, Secret, Unit, Watch};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -98,9 +98,10 @@ async fn start_in(
     base: &Base,
     watch: &dyn Watch,
 ) -> Result<(Server, Endpoint)> {
-    watch.phase("copying the restored data");
+    watch.measured("copying the restored data", Unit::Bytes);
     clone(&base.data(), &folder.data(), &base.account).await?;
     // Else the kernel writes it back during the run, and each commit of the migration waits for it.
+    watch.phase("syncing the copy to the disk");
     base::sync(&base.installation, &base.account, &folder.data()).await?;
     watch.phase("starting the server");
     let mut settings = vec![

@@ -2,15 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::binaries::Installation;
+use super::disk;
 use super::folder::cannot;
 use super::user::Account;
 use crate::stage::lines::Lines;
-use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Unit, Watch};
 use crate::{Error, Result};
+
+/// From one look at how large a copy has become to the next.
+const GROWN: Duration = Duration::from_millis(500);
 
 /// Runs the programs of an installation.
 #[derive(Debug, Clone)]
@@ -108,10 +113,30 @@ impl Tools for LocalTools {
             .map_or_else(|| "snapshot".into(), ToOwned::to_owned);
         let copy = self.placed.join(name);
         let (from, to, account) = (path.clone(), copy.clone(), self.account.clone());
-        tokio::task::spawn_blocking(move || copy_for(&from, &to, &account))
-            .await
-            .map_err(|error| Error::defect("copying a file broke off").because(error))??;
+        let copying = tokio::task::spawn_blocking(move || copy_for(&from, &to, &account));
+        watch.measured(&format!("copying `{}`", path.display()), Unit::Bytes);
+        let total = size(&path);
+        let growing = async {
+            loop {
+                tokio::time::sleep(GROWN).await;
+                watch.advance(size(&copy), Some(total));
+            }
+        };
+        tokio::select! {
+            copied = copying => {
+                copied.map_err(|error| Error::defect("copying a file broke off").because(error))??;
+            }
+            () = growing => {}
+        }
         shown(&copy)
+    }
+}
+
+/// The size of a file, or of a folder's files.
+fn size(path: &Path) -> u64 {
+    match path.metadata() {
+        Ok(facts) if facts.is_file() => facts.len(),
+        _ => disk::used(path),
     }
 }
 
