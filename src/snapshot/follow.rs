@@ -15,6 +15,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Follow<'a> {
     course: Mutex<Course>,
     told: Mutex<Told>,
+    /// Indexes and keys of a plain dump, which only the server can count.
+    built: Option<Mutex<Part>>,
     name: &'a str,
     watch: &'a dyn Watch,
 }
@@ -26,8 +28,21 @@ impl<'a> Follow<'a> {
         Self {
             course: Mutex::new(course),
             told: Mutex::new(Told::Data),
+            built: None,
             name,
             watch,
+        }
+    }
+
+    /// A plain dump, which builds so many indexes and keys.
+    pub fn plain(built: u64, name: &'a str, watch: &'a dyn Watch) -> Self {
+        let part = Part {
+            done: 0,
+            total: built,
+        };
+        Self {
+            built: Some(Mutex::new(part)),
+            ..Self::new(Course::default(), name, watch)
         }
     }
 
@@ -49,6 +64,11 @@ impl<'a> Follow<'a> {
             for (table, bytes) in server.copies().await {
                 self.course().copied(&table, bytes);
             }
+            if let Some(built) = &self.built {
+                let count = server.built().await;
+                let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
+                built.done = count.min(built.total);
+            }
             let at_work = server.at_work().await;
             self.rest(stream, &at_work).await;
         }
@@ -58,7 +78,7 @@ impl<'a> Follow<'a> {
     pub fn end(&self) {
         let Part { total, .. } = match *self.told() {
             Told::Data => self.course().stands().data,
-            Told::Objects => self.course().stands().objects,
+            Told::Objects => self.objects(),
         };
         if total > 0 {
             self.watch.advance(total, Some(total));
@@ -83,7 +103,10 @@ impl<'a> Follow<'a> {
             },
             None => stands.data,
         };
-        let left = stands.has_begun_objects && !stands.objects.is_over();
+        let objects = self.objects();
+        // A plain dump comes to them when all of it is read.
+        let has_begun = stands.has_begun_objects || self.built.is_some();
+        let left = has_begun && !objects.is_over();
         if *told == Told::Data && data.is_over() && left {
             if data.total > 0 {
                 self.watch.advance(data.total, Some(data.total));
@@ -99,7 +122,7 @@ impl<'a> Follow<'a> {
             // An archive that says nothing of its data.
             Told::Data => {}
             Told::Objects => {
-                let Part { done, total } = stands.objects;
+                let Part { done, total } = objects;
                 self.watch.advance(done, Some(total));
             }
         }
@@ -112,6 +135,13 @@ impl<'a> Follow<'a> {
             false => &stands.at_work,
         };
         self.watch.detail(detail);
+    }
+
+    fn objects(&self) -> Part {
+        match &self.built {
+            Some(built) => *built.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.course().stands().objects,
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub roles: BTreeSet<String>,
     /// Where `\restrict` and `\unrestrict` stand in the unpacked stream: start and end.
     pub restrictions: Vec<(u64, u64)>,
+    /// How many indexes, keys and foreign keys it builds when the rows are in.
+    pub built: u64,
     /// `Dumped from database version`, where it says so.
     pub server: Option<String>,
 }
@@ -54,6 +56,7 @@ pub(super) fn look(
             in_rows = line.bytes.trim_ascii_end() != b"\\.";
             continue;
         }
+        facts.built += u64::from(builds(line.bytes));
         match line.bytes.first() {
             Some(b'-') => match line.bytes.trim_ascii_end() {
                 b"-- PostgreSQL database dump" => by_pg_dump = true,
@@ -101,6 +104,21 @@ pub(super) fn look(
         .help("copy or take it again, and compare its size with the original's"));
     }
     Ok(facts)
+}
+
+/// Whether `pg_dump` has an index or a key built by this line.
+fn builds(line: &[u8]) -> bool {
+    let starts = |start: &str| line.starts_with(start.as_bytes());
+    let has = |part: &str| {
+        line.windows(part.len())
+            .any(|found| found == part.as_bytes())
+    };
+    starts("CREATE INDEX ")
+        || starts("CREATE UNIQUE INDEX ")
+        || starts("    ADD CONSTRAINT ")
+            && [" PRIMARY KEY ", " UNIQUE ", " FOREIGN KEY ", " EXCLUDE "]
+                .iter()
+                .any(|kind| has(kind))
 }
 
 struct Line<'a> {
@@ -297,7 +315,10 @@ mod tests {
     const WHOLE: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict a1B\n\n\
         -- Dumped from database version 15.20\n\
         ALTER TABLE public.a OWNER TO app;\n\
-        COPY public.a (x) FROM stdin;\n\\connect data\nGRANT x TO nobody_at_all;\n\\.\n\n\
+        COPY public.a (x) FROM stdin;\n\\connect data\nGRANT x TO nobody_at_all;\n\
+        CREATE INDEX of_a_row\n\\.\n\n\
+        ALTER TABLE ONLY public.a\n    ADD CONSTRAINT a_pkey PRIMARY KEY (x);\n\
+        CREATE INDEX i ON public.a USING btree (x);\n\
         -- PostgreSQL database dump complete\n--\n\n\\unrestrict a1B\n\n";
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
@@ -312,6 +333,7 @@ mod tests {
         let facts = look_at(file.path(), Packing::None).expect("a whole dump");
         assert_eq!(facts.roles.iter().collect::<Vec<_>>(), ["app"]);
         assert_eq!(facts.server.as_deref(), Some("15.20"));
+        assert_eq!(facts.built, 2);
         let cut: Vec<&str> = facts
             .restrictions
             .iter()

@@ -172,8 +172,9 @@ impl<T: Tools> Restore<'_, T> {
         args.extend(["-v", self.if_strict("ON_ERROR_STOP=1", "ON_ERROR_STOP=0")]);
         args.extend(["-f", "-"]);
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+        let follow = Follow::plain(facts.built, &self.snapshot.manifest.name, self.watch);
         let output = self
-            .stream("psql", &args, packing, left_out, Course::default())
+            .stream("psql", &args, packing, left_out, follow)
             .await?;
         self.judge("psql", &output, facts.server.as_deref())
     }
@@ -205,7 +206,13 @@ impl<T: Tools> Restore<'_, T> {
             Course::new(&toc.items, &BTreeMap::new())
         });
         let output = self
-            .stream("pg_restore", &args, packing, Vec::new(), course)
+            .stream(
+                "pg_restore",
+                &args,
+                packing,
+                Vec::new(),
+                self.follow(course),
+            )
             .await?;
         self.judge(
             "pg_restore",
@@ -227,7 +234,9 @@ impl<T: Tools> Restore<'_, T> {
         }
         args.push(self.tools.place(&self.file, self.watch).await?);
         let course = self.course(contents.as_ref()).await?;
-        let output = self.run_tool("pg_restore", &args, course, None).await?;
+        let output = self
+            .run_tool("pg_restore", &args, self.follow(course), None)
+            .await?;
         self.judge(
             "pg_restore",
             &output,
@@ -305,6 +314,10 @@ impl<T: Tools> Restore<'_, T> {
         blocking(move || Ok(Course::new(&contents.items, &sizes(&path, &contents)))).await
     }
 
+    fn follow(&self, course: Course) -> Follow<'_> {
+        Follow::new(course, &self.snapshot.manifest.name, self.watch)
+    }
+
     /// Streams the dump into a tool.
     async fn stream(
         &self,
@@ -312,13 +325,13 @@ impl<T: Tools> Restore<'_, T> {
         args: &[String],
         packing: Packing,
         left_out: Vec<(u64, u64)>,
-        course: Course,
+        follow: Follow<'_>,
     ) -> Result<ToolOutput> {
         let (stream, progress) = plain::stream(&self.file, packing, left_out)?;
         let (watched, broken) = Watched::new(stream);
         let input: ToolInput = Box::new(watched);
         let outcome = self
-            .run_tool(program, args, course, Some((input, progress)))
+            .run_tool(program, args, follow, Some((input, progress)))
             .await;
         // Whatever the tool made of it: a dump that could not be read to its end is not restored.
         if let Some(error) = broken.lock().ok().and_then(|mut broken| broken.take()) {
@@ -332,10 +345,9 @@ impl<T: Tools> Restore<'_, T> {
         &self,
         program: &str,
         args: &[String],
-        course: Course,
+        follow: Follow<'_>,
         input: Option<(ToolInput, plain::Progress)>,
     ) -> Result<ToolOutput> {
-        let follow = Follow::new(course, &self.snapshot.manifest.name, self.watch);
         let (input, progress) = input.unzip();
         let mut ear = |line: &str| {
             // Only `--verbose` has these lines, two an error: with them, fewer errors are kept that

@@ -57,6 +57,13 @@ impl Underway {
             .collect()
     }
 
+    /// How many indexes and foreign keys the database has.
+    pub async fn built(&self) -> u64 {
+        let rows = self.ask(include_str!("queries/built.sql"), &[]).await;
+        rows.first()
+            .map_or(0, |row| row.get::<_, i64>(0).unsigned_abs())
+    }
+
     /// Indexes that are built, tables that are vacuumed, in words; empty: none.
     pub async fn at_work(&self) -> String {
         let rows = self.ask(include_str!("queries/under_way.sql"), &[]).await;
