@@ -143,3 +143,96 @@ fn sample(path: &Path, toc: &Toc, id: i64) -> Option<f64> {
     }
     (length > 0).then(|| length as f64 / packed.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn item(id: i64, data: Data) -> toc::Item {
+        toc::Item {
+            id,
+            data,
+            ..toc::Item::default()
+        }
+    }
+
+    fn rows() -> Vec<u8> {
+        let line = |n: u32| format!("{n}\tuser {n}\t{}\n", n.wrapping_mul(2_654_435_761));
+        (0..100_000).flat_map(|n| line(n).into_bytes()).collect()
+    }
+
+    fn about(size: Size, stored: u64, unpacked: usize) {
+        assert_eq!(size.stored, stored);
+        let times = unpacked as f64 / stored as f64;
+        let off = (size.unpacks / times - 1.0).abs();
+        assert!(off < 0.15, "{size:?}, in truth {times}");
+    }
+
+    #[test]
+    fn a_folder_s_files_are_found_packed_or_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows = rows();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(&rows).expect("packed");
+        let packed = packed.finish().expect("packed");
+        std::fs::write(folder.path().join("1.dat.gz"), &packed).expect("written");
+        std::fs::write(folder.path().join("2.dat"), b"12345").expect("written");
+        let toc = Toc {
+            compression: Compression::Gzip,
+            items: vec![
+                item(1, Data::Member("1.dat".into())),
+                item(2, Data::Member("2.dat".into())),
+                item(3, Data::Member("3.dat".into())),
+                item(4, Data::None),
+            ],
+            ..Toc::default()
+        };
+        let sizes = sizes(folder.path(), &toc);
+        assert_eq!(sizes.keys().collect::<Vec<_>>(), [&1, &2]);
+        about(sizes[&1], packed.len() as u64, rows.len());
+        assert_eq!(sizes[&2].stored, 5);
+    }
+
+    #[test]
+    fn a_custom_archive_s_items_end_where_the_next_begins() {
+        let rows = rows();
+        let mut packed =
+            flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(&rows).expect("packed");
+        let packed = packed.finish().expect("packed");
+        // A mark, the item's number, then pieces with their lengths, and an empty one.
+        let int = |number: usize| {
+            let mut bytes = vec![0];
+            bytes.extend(u32::try_from(number).expect("small").to_le_bytes());
+            bytes
+        };
+        let mut file = b"head".to_vec();
+        file.extend([1]);
+        file.extend(int(7));
+        for piece in packed.chunks(4096) {
+            file.extend(int(piece.len()));
+            file.extend(piece);
+        }
+        file.extend(int(0));
+        let end = file.len() as u64;
+        file.extend(b"another");
+        let path = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(path.path(), &file).expect("written");
+        let toc = Toc {
+            compression: Compression::Gzip,
+            int_size: 4,
+            items: vec![item(8, Data::At(end)), item(7, Data::At(4))],
+            ..Toc::default()
+        };
+        let found = sizes(path.path(), &toc);
+        about(found[&7], end - 4, rows.len());
+        assert_eq!(found[&8].stored, 7);
+        // Places that cannot be are nothing to fail on.
+        let wrong = Toc {
+            items: vec![item(9, Data::At(u64::MAX))],
+            ..toc
+        };
+        assert_eq!(sizes(path.path(), &wrong)[&9].stored, 0);
+    }
+}

@@ -117,8 +117,10 @@ async fn tell_clone(
     watch: &dyn Watch,
 ) -> std::convert::Infallible {
     let tools = ContainerTools { engine, container };
+    let mut pause = Duration::from_secs(2);
     loop {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(pause).await;
+        let asked = Instant::now();
         // The base's size was written down when it was made, in kB as well.
         let sizes = tools
             .asked("du -sk /lockproof/run/data; cat /lockproof/base/complete")
@@ -129,6 +131,8 @@ async fn tell_clone(
         {
             watch.advance(done * 1024, Some(total * 1024));
         }
+        // With very many files the question itself is work.
+        pause = pause.max(asked.elapsed() * 20);
     }
 }
 
