@@ -194,7 +194,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli.rs", "main.rs", "commands"]),
     ("comfy_table", &["report/table.rs", "report/repeats.rs"]),
     ("hdrhistogram", &["observe", "report"]),
-    ("indicatif", &["terminal.rs"]),
+    ("indicatif", &["terminal"]),
     (
         "tokio_postgres",
         &["observe", "pg", "replay", "run", "snapshot", "stage"],
@@ -352,7 +352,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 /// The library's rooms: all but the command's own files.
 fn library() -> impl Iterator<Item = (PathBuf, String)> {
     sources().into_iter().filter(|(file, _)| {
-        let command = ["main.rs", "lib.rs", "signals.rs", "terminal.rs", "commands"];
+        let command = ["main.rs", "lib.rs", "signals.rs", "terminal", "commands"];
         !command.iter().any(|place| lies_in(file, place))
     })
 }

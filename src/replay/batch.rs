@@ -72,6 +72,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &BatchWork) -> Result<Cou
         });
         total += progress.rows;
         scene.watch.advance(total, None);
+        scene.watch.detail(&format!("{number} batches"));
         after = progress.after.or(after);
         if !work.sleep.is_zero() {
             scene.rest(work.sleep).await?;

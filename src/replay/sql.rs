@@ -76,6 +76,7 @@ async fn transaction<'a>(
                 .await
                 .map_err(|failure| (None, failure))?;
             for (index, statement) in work.statements.iter().enumerate() {
+                scene.watch.detail(statement.kind.summary());
                 driven
                     .send(Order::of(index + 1, statement, &work.text))
                     .await
@@ -115,6 +116,7 @@ async fn one_by_one<'a>(
 ) -> Result<(), Failed<'a>> {
     let count = work.statements.len() as u64;
     for (index, statement) in work.statements.iter().enumerate() {
+        scene.watch.detail(statement.kind.summary());
         let mut tries = Tries::new(step.retry);
         loop {
             let in_transaction = driven.transaction() == Transaction::Open;

@@ -13,11 +13,11 @@ use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
 use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
-use crate::plan::{Keep, Plan, Step};
+use crate::plan::{Keep, Plan, Step, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
 use crate::stage::provider::{Provider, Stage};
-use crate::stage::{Endpoint, Watch};
+use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result, snapshot};
 
 /// How long a step's closed sessions may take to be gone.
@@ -140,6 +140,7 @@ async fn start(
 
 /// A stage that cannot be removed is told, not failed on: the verdict stands.
 async fn stop(stage: Stage, watch: &dyn Watch) {
+    watch.phase("removing the stage");
     if let Err(error) = stage.stop().await {
         watch.note(&error.story());
     }
@@ -243,12 +244,17 @@ async fn steps(
         .map_err(|error| lost(&error))?;
     let count = run.plan.steps.len();
     for (index, step) in run.plan.steps.iter().enumerate() {
-        run.watch.phase(&format!(
+        let what = format!(
             "{}step {} of {count}: {}",
             turn.of(run.plan.repeat),
             index + 1,
             step.name
-        ));
+        );
+        match &step.work {
+            Work::Sql(_) => run.watch.measured(&what, Unit::Statements),
+            Work::Batch(_) => run.watch.measured(&what, Unit::Rows),
+            Work::Command(_) => run.watch.phase(&what),
+        }
         sampler.sync().await?;
         conductor.tell(Event::StepStarted {
             step: index,

@@ -19,10 +19,11 @@ pub enum Source {
 
 impl Source {
     /// Reads the description and works out the digest.
-    pub fn load(choice: &SnapshotChoice) -> Result<Self> {
+    pub fn load(choice: &SnapshotChoice, watch: &dyn Watch) -> Result<Self> {
         Ok(match choice {
             SnapshotChoice::Folder { folder, variables } => {
-                Self::Snapshot(Box::new(Snapshot::load(folder, variables)?))
+                let snapshot = Snapshot::load_watched(folder, variables, watch)?;
+                Self::Snapshot(Box::new(snapshot))
             }
             SnapshotChoice::Empty => Self::Empty,
             SnapshotChoice::AsFound => Self::AsFound,

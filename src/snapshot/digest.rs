@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, Source};
 use crate::stage::physical::Files;
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
@@ -21,8 +22,18 @@ pub(super) fn digest(
     manifest: &Manifest,
     folder: &Path,
     variables: &BTreeMap<String, String>,
+    watch: &dyn Watch,
 ) -> Result<String> {
-    let mut hash = Hash(Sha256::new());
+    let mut hash = Hash {
+        hash: Sha256::new(),
+        read: 0,
+        total: size(manifest, folder),
+        watch,
+    };
+    watch.measured(
+        &format!("reading what `{}` is made from", manifest.name),
+        Unit::Bytes,
+    );
     hash.text(FORMAT);
     hash.text(&manifest.database);
     hash.text(&format!(
@@ -80,7 +91,7 @@ pub(super) fn digest(
         }
     }
     Ok(hash
-        .0
+        .hash
         .finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -88,11 +99,17 @@ pub(super) fn digest(
 }
 
 /// Each part with its length, so that no two lists of parts look alike.
-struct Hash(Sha256);
+struct Hash<'a> {
+    hash: Sha256,
+    /// Bytes of files, for progress.
+    read: u64,
+    total: u64,
+    watch: &'a dyn Watch,
+}
 
-impl Hash {
+impl Hash<'_> {
     fn number(&mut self, number: u64) {
-        self.0.update(number.to_le_bytes());
+        self.hash.update(number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
@@ -101,7 +118,7 @@ impl Hash {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        self.0.update(bytes);
+        self.hash.update(bytes);
     }
 
     fn file(&mut self, path: &Path) -> Result<()> {
@@ -116,10 +133,26 @@ impl Hash {
                 break;
             }
             length += read as u64;
-            self.0.update(&buffer[..read]);
+            self.hash.update(&buffer[..read]);
+            self.read += read as u64;
+            self.watch.advance(self.read, Some(self.total));
         }
         self.number(length);
         Ok(())
+    }
+}
+
+/// How many bytes there are to read; what is missing is told when it is read.
+fn size(manifest: &Manifest, folder: &Path) -> u64 {
+    let length = |path: PathBuf| path.metadata().map_or(0, |facts| facts.len());
+    match &manifest.source {
+        Source::Generator { files } => files.iter().map(|file| length(folder.join(file))).sum(),
+        Source::Dump { file } => match files_of(&folder.join(file)) {
+            Ok(files) => files.into_iter().map(length).sum(),
+            Err(_) => length(folder.join(file)),
+        },
+        // Known without reading all of it.
+        Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => 0,
     }
 }
 

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::recording::format::TableFacts;
-use crate::stage::Watch;
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// The user's tables, by name.
@@ -46,7 +46,7 @@ fn cannot_list(error: tokio_postgres::Error) -> Error {
 /// Call it on the started stage: a copy's shared memory is empty, whatever its base did. Nothing of
 /// it stays: the extension is made in a transaction that is rolled back.
 pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
-    watch.phase("reading everything into memory");
+    watch.measured("reading everything into memory", Unit::Bytes);
     let failed = |error| Error::stage("cannot read the restored tables").because(error);
     let relations = client
         .query(include_str!("queries/warmable.sql"), &[])
@@ -79,8 +79,10 @@ pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
         .map(|row| row.get::<_, i64>("bytes").unsigned_abs())
         .sum();
     let mut done = 0;
+    watch.advance(done, Some(total));
     for row in &relations {
         let (oid, kind, name): (u32, &str, &str) = (row.get(0), row.get(1), row.get(2));
+        watch.detail(name);
         if let Some(schema) = &schema {
             client
                 .batch_execute(&format!("SELECT {schema}.pg_prewarm({oid}::regclass)"))

@@ -2,14 +2,18 @@
 //!
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
+mod course;
 mod detect;
 mod digest;
 mod facts;
+mod follow;
 pub mod manifest;
 mod plain;
 mod restore;
 mod roles;
+mod sizes;
 mod toc;
+mod underway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,8 +22,9 @@ pub use facts::{tables, warm};
 pub use manifest::{Manifest, Restore, Source};
 
 use crate::config::suggest::nearest;
-use crate::stage::Origin;
 use crate::stage::physical::Files;
+use crate::stage::watch::Unwatched;
+use crate::stage::{Origin, Watch};
 use crate::{Error, Result};
 
 /// A snapshot, ready to be restored.
@@ -40,6 +45,15 @@ impl Snapshot {
     ///
     /// `overrides` replace the values of variables that the description has.
     pub fn load(path: &Path, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        Self::load_watched(path, overrides, &Unwatched)
+    }
+
+    /// The same; a large dump takes a while to be read.
+    pub fn load_watched(
+        path: &Path,
+        overrides: &BTreeMap<String, String>,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let (manifest, folder) = Manifest::load(path)?;
         let mut variables = manifest.variables.clone();
         for (name, value) in overrides {
@@ -48,7 +62,7 @@ impl Snapshot {
             }
             variables.insert(name.clone(), value.clone());
         }
-        let digest = digest::digest(&manifest, &folder, &variables)?;
+        let digest = digest::digest(&manifest, &folder, &variables, watch)?;
         if let Source::Dump { file } = &manifest.source {
             // Before a server is made for it.
             detect::detect(&folder.join(file))?;

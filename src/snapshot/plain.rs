@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::detect::{Packing, damaged, open, unpack};
+use super::detect::{Packing, damaged, unpack};
 use super::roles;
 use crate::{Error, Result};
 
@@ -30,14 +30,19 @@ pub(super) struct Facts {
     pub roles: BTreeSet<String>,
     /// Where `\restrict` and `\unrestrict` stand in the unpacked stream: start and end.
     pub restrictions: Vec<(u64, u64)>,
+    /// How many indexes, keys and foreign keys it builds when the rows are in.
+    pub built: u64,
     /// `Dumped from database version`, where it says so.
     pub server: Option<String>,
 }
 
 /// Looks through a dump; refuses one that is cut off or not of one database.
-pub(super) fn look(path: &Path, packing: Packing) -> Result<Facts> {
+pub(super) fn look(
+    path: &Path,
+    packing: Packing,
+    stream: impl Read + Send + 'static,
+) -> Result<Facts> {
     let shown = path.display();
-    let stream = open(path, packing).map_err(|error| damaged(path, packing, error))?;
     let mut lines = Lines::new(stream);
     let mut facts = Facts::default();
     let mut by_pg_dump = false;
@@ -51,6 +56,7 @@ pub(super) fn look(path: &Path, packing: Packing) -> Result<Facts> {
             in_rows = line.bytes.trim_ascii_end() != b"\\.";
             continue;
         }
+        facts.built += u64::from(builds(line.bytes));
         match line.bytes.first() {
             Some(b'-') => match line.bytes.trim_ascii_end() {
                 b"-- PostgreSQL database dump" => by_pg_dump = true,
@@ -98,6 +104,21 @@ pub(super) fn look(path: &Path, packing: Packing) -> Result<Facts> {
         .help("copy or take it again, and compare its size with the original's"));
     }
     Ok(facts)
+}
+
+/// Whether `pg_dump` has an index or a key built by this line.
+fn builds(line: &[u8]) -> bool {
+    let starts = |start: &str| line.starts_with(start.as_bytes());
+    let has = |part: &str| {
+        line.windows(part.len())
+            .any(|found| found == part.as_bytes())
+    };
+    starts("CREATE INDEX ")
+        || starts("CREATE UNIQUE INDEX ")
+        || starts("    ADD CONSTRAINT ")
+            && [" PRIMARY KEY ", " UNIQUE ", " FOREIGN KEY ", " EXCLUDE "]
+                .iter()
+                .any(|kind| has(kind))
 }
 
 struct Line<'a> {
@@ -171,12 +192,8 @@ impl Progress {
     }
 }
 
-/// A dump as a stream, unpacked on a thread of its own; `left_out` are ranges of the unpacked bytes.
-pub(super) fn stream(
-    path: &Path,
-    packing: Packing,
-    left_out: Vec<(u64, u64)>,
-) -> Result<(Stream, Progress)> {
+/// A dump, unpacked as it is read, and how far that is.
+pub(super) fn counted(path: &Path, packing: Packing) -> Result<(Box<dyn Read + Send>, Progress)> {
     let file = File::open(path).map_err(|error| damaged(path, packing, error))?;
     let progress = Progress {
         read: Arc::default(),
@@ -186,7 +203,17 @@ pub(super) fn stream(
         file,
         read: Arc::clone(&progress.read),
     };
-    let mut unpacked = unpack(counted, packing).map_err(|error| damaged(path, packing, error))?;
+    let unpacked = unpack(counted, packing).map_err(|error| damaged(path, packing, error))?;
+    Ok((unpacked, progress))
+}
+
+/// A dump as a stream, unpacked on a thread of its own; `left_out` are ranges of the unpacked bytes.
+pub(super) fn stream(
+    path: &Path,
+    packing: Packing,
+    left_out: Vec<(u64, u64)>,
+) -> Result<(Stream, Progress)> {
+    let (mut unpacked, progress) = counted(path, packing)?;
     let (sender, receiver) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
         let mut offset = 0;
@@ -281,10 +308,17 @@ mod tests {
     use std::io::Write;
     use tokio::io::AsyncReadExt;
 
+    fn look_at(path: &Path, packing: Packing) -> Result<Facts> {
+        look(path, packing, counted(path, packing)?.0)
+    }
+
     const WHOLE: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict a1B\n\n\
         -- Dumped from database version 15.20\n\
         ALTER TABLE public.a OWNER TO app;\n\
-        COPY public.a (x) FROM stdin;\n\\connect data\nGRANT x TO nobody_at_all;\n\\.\n\n\
+        COPY public.a (x) FROM stdin;\n\\connect data\nGRANT x TO nobody_at_all;\n\
+        CREATE INDEX of_a_row\n\\.\n\n\
+        ALTER TABLE ONLY public.a\n    ADD CONSTRAINT a_pkey PRIMARY KEY (x);\n\
+        CREATE INDEX i ON public.a USING btree (x);\n\
         -- PostgreSQL database dump complete\n--\n\n\\unrestrict a1B\n\n";
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
@@ -296,9 +330,10 @@ mod tests {
     #[test]
     fn a_dump_is_looked_through_but_not_its_rows() {
         let file = file(WHOLE.as_bytes());
-        let facts = look(file.path(), Packing::None).expect("a whole dump");
+        let facts = look_at(file.path(), Packing::None).expect("a whole dump");
         assert_eq!(facts.roles.iter().collect::<Vec<_>>(), ["app"]);
         assert_eq!(facts.server.as_deref(), Some("15.20"));
+        assert_eq!(facts.built, 2);
         let cut: Vec<&str> = facts
             .restrictions
             .iter()
@@ -312,14 +347,14 @@ mod tests {
         let end = WHOLE.find("complete").expect("its last line");
         for length in 32..end {
             let file = file(&WHOLE.as_bytes()[..length]);
-            let error = look(file.path(), Packing::None).expect_err("cut off");
+            let error = look_at(file.path(), Packing::None).expect_err("cut off");
             assert!(error.to_string().contains("cut off"), "{error}");
         }
     }
 
     #[test]
     fn hand_written_sql_needs_no_last_line() {
-        let facts = look(file(b"SELECT 1;\nSELECT 2").path(), Packing::None).expect("plain SQL");
+        let facts = look_at(file(b"SELECT 1;\nSELECT 2").path(), Packing::None).expect("plain SQL");
         assert_eq!(facts, Facts::default());
     }
 
@@ -329,7 +364,7 @@ mod tests {
             ("CREATE DATABASE x;\n\\connect x\n", "line 2"),
             ("--\n-- PostgreSQL database cluster dump\n", "pg_dumpall"),
         ] {
-            let error = look(file(text.as_bytes()).path(), Packing::None).expect_err(message);
+            let error = look_at(file(text.as_bytes()).path(), Packing::None).expect_err(message);
             assert!(error.to_string().contains(message), "{error}");
         }
     }

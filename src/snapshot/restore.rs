@@ -1,17 +1,23 @@
 //! Brings a snapshot's data into an empty database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use super::course::Course;
 use super::detect::{Format, Packing, damaged, detect, open};
+use super::follow::Follow;
+use super::sizes::sizes;
+use super::underway::Underway;
 use super::{Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Fill, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{
+    Endpoint, Fill, Heard, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Unit, Watch,
+};
 use crate::{Error, Result};
 
 /// How many lines of a tool's errors are shown.
@@ -48,16 +54,21 @@ impl Fill for Snapshot {
             Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => return Ok(()),
         }
         if self.manifest.restore.analyze {
-            watch.phase("vacuuming and analyzing the tables");
+            watch.measured("vacuuming and analyzing the tables", Unit::Bytes);
             // Vacuumed as well, as on a server long in use: else the first scans under a lock
             // would set every row's hint bits, and autovacuum would visit each table in the run.
             // The checkpoint first: where commits are asynchronous, VACUUM cannot call rows visible
             // whose commit is not yet written.
             let client = connect(endpoint, "lockproof restore").await?;
-            for statement in ["CHECKPOINT", "VACUUM (ANALYZE)"] {
-                client.batch_execute(statement).await.map_err(|error| {
+            let vacuumed = async {
+                client.batch_execute("CHECKPOINT").await?;
+                client.batch_execute("VACUUM (ANALYZE)").await
+            };
+            tokio::select! {
+                vacuumed = vacuumed => vacuumed.map_err(|error| {
                     Error::stage("the restored tables cannot be analyzed").because(error)
-                })?;
+                })?,
+                never = Underway::tell_vacuum(endpoint, watch) => match never {},
             }
         }
         Ok(())
@@ -67,11 +78,8 @@ impl Fill for Snapshot {
 impl Snapshot {
     async fn generate(&self, endpoint: &Endpoint, file: &Path, watch: &dyn Watch) -> Result<()> {
         let path = self.folder.join(file);
-        watch.phase(&format!(
-            "making `{}` with `{}`",
-            self.manifest.name,
-            file.display()
-        ));
+        let making = format!("making `{}` with `{}`", self.manifest.name, file.display());
+        watch.measured(&making, Unit::Statements);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::usage(format!("cannot read `{}`", path.display())).because(error)
         })?;
@@ -83,7 +91,10 @@ impl Snapshot {
             return Err(Error::usage(format!("`{}` is empty", path.display())));
         }
         let client = connect(endpoint, "lockproof restore").await?;
-        run_statements(&client, &path, &sql, watch).await
+        tokio::select! {
+            ran = run_statements(&client, &path, &sql, watch) => ran,
+            never = Underway::tell(endpoint, watch) => match never {},
+        }
     }
 }
 
@@ -98,6 +109,7 @@ async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Wat
     let count = statements.len() as u64;
     for (number, statement) in statements.iter().enumerate() {
         watch.advance(number as u64, Some(count));
+        watch.detail(statement.kind.summary());
         client
             .batch_execute(&statement.text)
             .await
@@ -155,10 +167,7 @@ impl<T: Tools> Restore<'_, T> {
     }
 
     async fn plain(&self, packing: Packing) -> Result<()> {
-        self.watch
-            .phase(&format!("looking through `{}`", self.file.display()));
-        let path = self.file.clone();
-        let facts = blocking(move || plain::look(&path, packing)).await?;
+        let facts = self.look(packing).await?;
         let client = self.connect().await?;
         roles::create_missing(&client, &facts.roles, self.watch).await?;
         let left_out = if knows_restrict(&client).await? {
@@ -170,8 +179,30 @@ impl<T: Tools> Restore<'_, T> {
         args.extend(["-v", "VERBOSITY=default", "--output=/dev/null"]);
         args.extend(["-v", self.if_strict("ON_ERROR_STOP=1", "ON_ERROR_STOP=0")]);
         args.extend(["-f", "-"]);
-        let output = self.stream("psql", &args, packing, left_out).await?;
+        let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+        let follow = Follow::plain(facts.built, &self.snapshot.manifest.name, self.watch);
+        let output = self
+            .stream("psql", &args, packing, left_out, follow)
+            .await?;
         self.judge("psql", &output, facts.server.as_deref())
+    }
+
+    /// Looks through a plain dump.
+    async fn look(&self, packing: Packing) -> Result<plain::Facts> {
+        let looking = format!("looking through `{}`", self.file.display());
+        self.watch.measured(&looking, Unit::Bytes);
+        let (stream, progress) = plain::counted(&self.file, packing)?;
+        let path = self.file.clone();
+        let look = blocking(move || plain::look(&path, packing, stream));
+        tokio::pin!(look);
+        loop {
+            tokio::select! {
+                facts = &mut look => return facts,
+                () = tokio::time::sleep(Duration::from_millis(200)) => {
+                    self.watch.advance(progress.done(), Some(progress.total));
+                }
+            }
+        }
     }
 
     /// A custom archive inside gzip or Zstandard: `pg_restore` reads it from its input, alone.
@@ -179,9 +210,17 @@ impl<T: Tools> Restore<'_, T> {
         let contents = self.contents(packing).await;
         self.make_roles(contents.as_ref()).await?;
         let args = self.pg_restore_arguments();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let course = contents.as_ref().map_or_else(Course::default, |toc| {
+            Course::new(&toc.items, &BTreeMap::new())
+        });
         let output = self
-            .stream("pg_restore", &args, packing, Vec::new())
+            .stream(
+                "pg_restore",
+                &args,
+                packing,
+                Vec::new(),
+                self.follow(course),
+            )
             .await?;
         self.judge(
             "pg_restore",
@@ -202,10 +241,9 @@ impl<T: Tools> Restore<'_, T> {
             args.push(format!("--jobs={jobs}"));
         }
         args.push(self.tools.place(&self.file, self.watch).await?);
-        self.say_restoring();
+        let course = self.course(contents.as_ref()).await?;
         let output = self
-            .tools
-            .run(self.endpoint, "pg_restore", &args, None)
+            .run_tool("pg_restore", &args, self.follow(course), None)
             .await?;
         self.judge(
             "pg_restore",
@@ -217,6 +255,8 @@ impl<T: Tools> Restore<'_, T> {
     fn pg_restore_arguments(&self) -> Vec<String> {
         let mut args: Vec<String> = [
             "--no-password",
+            // Each line tells how far it is; they are not kept.
+            "--verbose",
             // The stage has no tablespaces but its own.
             "--no-tablespaces",
             // A copy of production must not get production's changes.
@@ -273,28 +313,34 @@ impl<T: Tools> Restore<'_, T> {
         roles::create_missing(&self.connect().await?, roles, self.watch).await
     }
 
-    /// Streams the dump into a tool and tells how far it is.
+    /// What an archive restores, with the sizes of its data: for progress.
+    async fn course(&self, contents: Option<&toc::Toc>) -> Result<Course> {
+        let Some(contents) = contents.cloned() else {
+            return Ok(Course::default());
+        };
+        let path = self.file.clone();
+        blocking(move || Ok(Course::new(&contents.items, &sizes(&path, &contents)))).await
+    }
+
+    fn follow(&self, course: Course) -> Follow<'_> {
+        Follow::new(course, &self.snapshot.manifest.name, self.watch)
+    }
+
+    /// Streams the dump into a tool.
     async fn stream(
         &self,
         program: &str,
-        args: &[&str],
+        args: &[String],
         packing: Packing,
         left_out: Vec<(u64, u64)>,
+        follow: Follow<'_>,
     ) -> Result<ToolOutput> {
-        self.say_restoring();
         let (stream, progress) = plain::stream(&self.file, packing, left_out)?;
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let (watched, broken) = Watched::new(stream);
         let input: ToolInput = Box::new(watched);
-        let run = self.tools.run(self.endpoint, program, &args, Some(input));
-        tokio::pin!(run);
-        let mut ticks = tokio::time::interval(Duration::from_millis(200));
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut run => break outcome,
-                _ = ticks.tick() => self.watch.advance(progress.done(), Some(progress.total)),
-            }
-        };
+        let outcome = self
+            .run_tool(program, args, follow, Some((input, progress)))
+            .await;
         // Whatever the tool made of it: a dump that could not be read to its end is not restored.
         if let Some(error) = broken.lock().ok().and_then(|mut broken| broken.take()) {
             return Err(damaged(&self.file, packing, error));
@@ -302,9 +348,37 @@ impl<T: Tools> Restore<'_, T> {
         outcome
     }
 
-    fn say_restoring(&self) {
-        self.watch
-            .phase(&format!("restoring `{}`", self.snapshot.manifest.name));
+    /// Runs a tool and tells how far it is.
+    async fn run_tool(
+        &self,
+        program: &str,
+        args: &[String],
+        follow: Follow<'_>,
+        input: Option<(ToolInput, plain::Progress)>,
+    ) -> Result<ToolOutput> {
+        let (input, progress) = input.unzip();
+        let mut ear = |line: &str| {
+            // Only `--verbose` has these lines, two an error: with them, fewer errors are kept that
+            // could be tolerated.
+            let is_context = ["pg_restore: from TOC entry ", "pg_restore: while "]
+                .iter()
+                .any(|start| line.starts_with(start));
+            match follow.hear(line) {
+                Heard::Keep if is_context && !self.is_strict() => Heard::Drop,
+                heard => heard,
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.tools.run_heard(self.endpoint, program, args, input, &mut ear) => outcome,
+            never = follow.tell(self.endpoint, progress.as_ref()) => match never {},
+        };
+        if outcome
+            .as_ref()
+            .is_ok_and(|output| output.status == Some(0))
+        {
+            follow.end();
+        }
+        outcome
     }
 
     async fn connect(&self) -> Result<Client> {

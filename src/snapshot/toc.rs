@@ -17,10 +17,60 @@ pub(super) struct Toc {
     pub pg_dump: String,
     /// The roles that its statements name.
     pub roles: BTreeSet<String>,
+    /// How its data is packed.
+    pub compression: Compression,
+    /// How many bytes its numbers have.
+    pub int_size: u8,
+    /// What it restores, in its order.
+    pub items: Vec<Item>,
+}
+
+/// How an archive packs data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// zlib; in a folder with the head of gzip.
+    Gzip,
+    /// LZ4, or what is not known.
+    Other,
+    /// Zstandard.
+    Zstd,
+}
+
+/// One thing that is restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Item {
+    /// What the archive calls it by.
+    pub id: i64,
+    /// What it is, such as `TABLE DATA`.
+    pub kind: String,
+    /// Its name with its schema, as `pg_restore` tells it.
+    pub name: String,
+    /// The items that have to be there first.
+    pub needs: Vec<i64>,
+    /// Where its data lies.
+    pub data: Data,
+}
+
+/// Where an item's data lies in the archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Data {
+    /// It has none, or nobody knows.
+    #[default]
+    None,
+    /// From this byte of the file on.
+    At(u64),
+    /// In a file of its own, of a folder or a tar.
+    Member(String),
 }
 
 /// No text of a table of contents is longer; a damaged length must not take all memory.
 const LONGEST: usize = 256 * 1024 * 1024;
+
+/// `K_OFFSET_POS_SET`.
+const OFFSET_IS_SET: u8 = 2;
 
 /// Reads the head of an archive; an unknown version is an error like a damaged one.
 pub(super) fn read(stream: impl Read) -> Result<Toc> {
@@ -40,11 +90,19 @@ pub(super) fn read(stream: impl Read) -> Result<Toc> {
     reader.int_size = reader.byte()?;
     reader.offset_size = reader.byte()?;
     let format = reader.byte()?;
-    if version >= (1, 15) {
-        let _algorithm = reader.byte()?;
+    let compression = if version >= (1, 15) {
+        match reader.byte()? {
+            0 => Compression::None,
+            1 => Compression::Gzip,
+            3 => Compression::Zstd,
+            _ => Compression::Other,
+        }
     } else {
-        let _level = reader.int()?;
-    }
+        match reader.int()? {
+            0 => Compression::None,
+            _ => Compression::Gzip,
+        }
+    };
     for _ in 0..7 {
         let _created = reader.int()?;
     }
@@ -52,20 +110,28 @@ pub(super) fn read(stream: impl Read) -> Result<Toc> {
     let mut toc = Toc {
         server: reader.text()?.unwrap_or_default(),
         pg_dump: reader.text()?.unwrap_or_default(),
-        roles: BTreeSet::new(),
+        compression,
+        int_size: reader.int_size,
+        ..Toc::default()
     };
     for _ in 0..reader.int()? {
-        let _id = reader.int()?;
-        let _has_data = reader.int()?;
-        for _ in ["table oid", "oid", "tag"] {
+        let id = reader.int()?;
+        let has_data = reader.int()? != 0;
+        for _ in ["table oid", "oid"] {
             reader.text()?;
         }
+        let tag = reader.text()?.unwrap_or_default();
         let kind = reader.text()?.unwrap_or_default();
         let _section = reader.int()?;
         let definition = reader.text()?.unwrap_or_default();
-        for _ in ["drop", "copy", "schema", "tablespace"] {
+        for _ in ["drop", "copy"] {
             reader.text()?;
         }
+        let name = match reader.text()?.filter(|schema| !schema.is_empty()) {
+            Some(schema) => format!("{schema}.{tag}"),
+            None => tag,
+        };
+        let _tablespace = reader.text()?;
         if version >= (1, 14) {
             let _access_method = reader.text()?;
         }
@@ -82,16 +148,49 @@ pub(super) fn read(stream: impl Read) -> Result<Toc> {
             }
         }
         let _with_oids = reader.text()?;
-        while reader.text()?.is_some() {}
-        match format {
-            // Custom: where the data begins, and whether that is known.
-            1 => drop(reader.bytes(1 + usize::from(reader.offset_size))?),
-            // Tar and directory: the member's name.
-            3 | 5 => drop(reader.text()?),
-            _ => return Err(bad("unknown archive format")),
+        let mut needs = Vec::new();
+        while let Some(id) = reader.text()? {
+            needs.extend(id.parse::<i64>());
         }
+        let data = match format {
+            1 => match (reader.byte()?, reader.offset()?) {
+                (OFFSET_IS_SET, offset) => Data::At(offset),
+                _ => Data::None,
+            },
+            // Tar and directory.
+            3 | 5 => reader.text()?.map_or(Data::None, Data::Member),
+            _ => return Err(bad("unknown archive format")),
+        };
+        toc.items.push(Item {
+            id,
+            kind,
+            name,
+            needs,
+            data: if has_data { data } else { Data::None },
+        });
     }
     Ok(toc)
+}
+
+/// The first bytes of an item's data in a custom archive, packed as they are: pieces with their
+/// lengths, behind a mark and the item's number.
+pub(super) fn data_begins(stream: impl Read, int_size: u8, most: usize) -> Result<Vec<u8>> {
+    let mut reader = Reader {
+        stream,
+        int_size,
+        offset_size: 0,
+    };
+    let _mark = reader.byte()?;
+    let _id = reader.int()?;
+    let mut data = Vec::new();
+    while data.len() < most {
+        let length = usize::try_from(reader.int()?).map_err(|_| bad("a negative length"))?;
+        if length == 0 {
+            break;
+        }
+        data.extend(reader.bytes(length.min(most - data.len()))?);
+    }
+    Ok(data)
 }
 
 struct Reader<R> {
@@ -128,6 +227,13 @@ impl<R: Read> Reader<R> {
             }
         }
         Ok(if negative { -value } else { value })
+    }
+
+    /// A place in the file, least byte first.
+    fn offset(&mut self) -> Result<u64> {
+        let bytes = self.bytes(self.offset_size.into())?;
+        let low = bytes.into_iter().take(8).rev();
+        Ok(low.fold(0, |offset, byte| offset << 8 | u64::from(byte)))
     }
 
     fn text(&mut self) -> Result<Option<String>> {

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub mod docker;
 pub mod endpoint;
 pub mod external;
+mod lines;
 pub mod local;
 pub mod physical;
 pub mod provider;
@@ -19,8 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use endpoint::{Endpoint, Host, Link, Secret};
+pub use lines::{Ear, Heard};
 pub use physical::Origin;
-pub use watch::Watch;
+pub use watch::{Unit, Watch};
 
 use crate::Result;
 
@@ -104,6 +106,22 @@ pub trait Tools: Sync {
         program: &str,
         args: &[String],
         stdin: Option<ToolInput>,
+    ) -> impl Future<Output = Result<ToolOutput>> + Send {
+        async move {
+            let mut keep = |_: &str| Heard::Keep;
+            self.run_heard(endpoint, program, args, stdin, &mut keep)
+                .await
+        }
+    }
+
+    /// The same, and `ear` hears each line of its standard error as it comes.
+    fn run_heard(
+        &self,
+        endpoint: &Endpoint,
+        program: &str,
+        args: &[String],
+        stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> impl Future<Output = Result<ToolOutput>> + Send;
 
     /// Makes a file or a folder of this machine readable by the tools; the path that they see.

@@ -99,6 +99,7 @@ pub(super) async fn prepare<F: Fill>(
                 watch.note(&format!(
                     "another lockproof on this engine makes the same base (`{builder}`): waiting for it"
                 ));
+                watch.phase("waiting for the base that another lockproof makes");
                 waited = true;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;

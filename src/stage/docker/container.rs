@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use bollard::container::LogOutput;
 use bollard::models::{
     ContainerCreateBody, ContainerState, HealthConfig, HostConfig, Mount, MountType,
     MountVolumeOptions, PortBinding,
@@ -533,15 +532,6 @@ impl Tail {
         let line = String::from_utf8_lossy(&self.open);
         self.lines.push_back(line.trim_end_matches('\r').to_owned());
         self.open.clear();
-    }
-}
-
-/// Both streams of a command apart.
-pub(super) fn sort_output(output: LogOutput, stdout: &mut Tail, stderr: &mut Tail) {
-    match output {
-        LogOutput::StdErr { message } => stderr.push(&message),
-        LogOutput::StdOut { message } | LogOutput::Console { message } => stdout.push(&message),
-        LogOutput::StdIn { .. } => {}
     }
 }
 

@@ -3,18 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::container::{Container, Tail, sort_output};
+use super::container::Container;
 use super::engine::{Engine, failed};
 use super::place;
-use crate::stage::{Endpoint, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::lines::Lines;
+use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
-
-/// How many lines of each stream are kept.
-const LINES: usize = 40;
 
 /// The shell's word for a program that is not there; no client program ends with it.
 const NO_PROGRAM: i32 = 127;
@@ -26,12 +25,13 @@ pub(super) struct ContainerTools<'a> {
 }
 
 impl Tools for ContainerTools<'_> {
-    async fn run(
+    async fn run_heard(
         &self,
         endpoint: &Endpoint,
         program: &str,
         args: &[String],
         stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> Result<ToolOutput> {
         // Over the socket inside, which trusts: no password reaches a command line or environment
         // that `docker inspect` shows. The endpoint's own host is for this side of the wall.
@@ -40,6 +40,9 @@ impl Tools for ContainerTools<'_> {
             "PGPORT=5432".to_owned(),
             format!("PGUSER={}", endpoint.user),
             format!("PGDATABASE={}", endpoint.database),
+            // Its words are read: in English, whatever language the image speaks.
+            "LC_ALL=C".to_owned(),
+            "PGCLIENTENCODING=UTF8".to_owned(),
         ];
         let mut command = vec![
             "/bin/sh".to_owned(),
@@ -53,7 +56,9 @@ impl Tools for ContainerTools<'_> {
             program.to_owned(),
         ];
         command.extend_from_slice(args);
-        let output = self.exec(environment, command, stdin).await?;
+        let output = self
+            .exec("postgres", environment, command, stdin, ear)
+            .await?;
         if output.status == Some(NO_PROGRAM) {
             return Err(Error::stage(format!(
                 "the image `{}` has no `{program}`",
@@ -71,11 +76,24 @@ impl Tools for ContainerTools<'_> {
 }
 
 impl ContainerTools<'_> {
+    /// What a script prints to its end, run as root: for what is told beside the work. None: nothing.
+    pub(super) async fn asked(&self, script: &str) -> Option<Vec<String>> {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).into();
+        let mut keep = |_: &str| Heard::Keep;
+        let output = self
+            .exec("0", Vec::new(), command, None, &mut keep)
+            .await
+            .ok()?;
+        Some(output.stdout)
+    }
+
     async fn exec(
         &self,
+        user: &str,
         environment: Vec<String>,
         command: Vec<String>,
         stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> Result<ToolOutput> {
         let lost = |error| failed("run a program in the container", error);
         let options = CreateExecOptions {
@@ -84,7 +102,7 @@ impl ContainerTools<'_> {
             attach_stderr: Some(true),
             env: Some(environment),
             cmd: Some(command),
-            user: Some("postgres".to_owned()),
+            user: Some(user.to_owned()),
             ..CreateExecOptions::default()
         };
         let api = &self.engine.api;
@@ -104,10 +122,17 @@ impl ContainerTools<'_> {
             return Err(Error::defect("the engine detached an attached command"));
         };
 
-        let (mut stdout, mut stderr) = (Tail::new(LINES), Tail::new(LINES));
+        let mut keep = |_: &str| Heard::Keep;
+        let (mut stdout, mut stderr) = (Lines::new(&mut keep), Lines::new(ear));
         let read = async {
             while let Some(part) = output.next().await {
-                sort_output(part.map_err(lost)?, &mut stdout, &mut stderr);
+                match part.map_err(lost)? {
+                    LogOutput::StdErr { message } => stderr.push(&message),
+                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                        stdout.push(&message);
+                    }
+                    LogOutput::StdIn { .. } => {}
+                }
             }
             Ok(())
         };
@@ -139,8 +164,8 @@ impl ContainerTools<'_> {
         }
         Ok(ToolOutput {
             status: self.status(&exec.id).await?,
-            stdout: stdout.lines(),
-            stderr: stderr.lines(),
+            stdout: stdout.end(),
+            stderr: stderr.end(),
         })
     }
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::container::{self, Spec};
 use super::engine::{Engine, failed, is_absent, reason};
 use super::owner;
-use crate::stage::Watch;
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// An image that has a PostgreSQL server.
@@ -67,24 +67,31 @@ pub(super) async fn ensure(engine: &Engine, image: &str, watch: &dyn Watch) -> R
     if let Some(found) = find(engine, image).await? {
         return Ok(found);
     }
-    watch.phase(&format!("pulling the image `{image}`"));
+    watch.measured(&format!("pulling the image `{image}`"), Unit::Bytes);
     let options = CreateImageOptionsBuilder::default()
         .from_image(&with_tag(image))
         .build();
     let mut progress = engine.api.create_image(Some(options), None, None);
-    let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+    // None until the engine tells a layer's size: before it knows all, there is no total.
+    let mut layers: HashMap<String, Option<(u64, u64)>> = HashMap::new();
     while let Some(message) = progress.next().await {
         let message = message.map_err(|error| unavailable(image, &reason(&error)))?;
         // An unpacked layer counts from zero again: only what comes over the wire is progress.
-        if message.status.as_deref() == Some("Downloading")
-            && let (Some(layer), Some(detail)) = (message.id, message.progress_detail)
-        {
-            let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
-            let done = bytes(detail.current).unwrap_or(0);
-            layers.insert(layer, (done, bytes(detail.total).unwrap_or(done)));
-            let done = layers.values().map(|(done, _)| done).sum();
-            let total = layers.values().map(|(_, total)| total).sum();
-            watch.advance(done, Some(total));
+        let Some(layer) = message.id else {
+            continue;
+        };
+        match (message.status.as_deref(), message.progress_detail) {
+            (Some("Pulling fs layer"), _) => drop(layers.insert(layer, None)),
+            (Some("Downloading"), Some(detail)) => {
+                let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
+                let done = bytes(detail.current).unwrap_or(0);
+                layers.insert(layer, Some((done, bytes(detail.total).unwrap_or(done))));
+                let done = layers.values().flatten().map(|(done, _)| done).sum();
+                let total: Option<u64> = layers.values().map(|layer| Some((*layer)?.1)).sum();
+                watch.advance(done, total);
+            }
+            (Some("Extracting"), _) => watch.detail("unpacking"),
+            _ => {}
         }
     }
     find(engine, image)

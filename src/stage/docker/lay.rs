@@ -16,7 +16,7 @@ use super::image;
 use super::place::{self, Sent};
 use super::ready::Admin;
 use crate::stage::physical::adopt;
-use crate::stage::{Origin, Watch, physical};
+use crate::stage::{Origin, Unit, Watch, physical};
 use crate::{Error, Result};
 
 /// Where another volume is mounted.
@@ -92,7 +92,7 @@ pub(super) async fn lay(
         Origin::New => return Ok(Admin::ours()),
         Origin::Files(files) => {
             files.refuse_running()?;
-            watch.phase("comparing the base backup with its manifest");
+            watch.measured("comparing the base backup with its manifest", Unit::Bytes);
             verified = verify(files, watch).await?;
             if let Some(physical::Piece::Folder(folder)) = files.pieces.first() {
                 conf = adopt::settings_in(folder);
@@ -136,7 +136,10 @@ pub(super) async fn lay(
     let container = container::create(engine, spec).await?;
     let adopted = async {
         if let Origin::Files(files) = origin {
-            watch.phase("taking the physical snapshot into the container");
+            watch.measured(
+                "taking the physical snapshot into the container",
+                Unit::Bytes,
+            );
             place::lay(engine, &container, files.clone(), watch).await?;
         }
         watch.phase("recovering the physical snapshot");

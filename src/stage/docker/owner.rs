@@ -54,6 +54,7 @@ impl Lock {
             }
             if !told {
                 watch.note("another lockproof prepares the same base: waiting for it");
+                watch.phase("waiting for the base that another lockproof prepares");
                 told = true;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

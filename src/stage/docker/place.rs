@@ -15,8 +15,8 @@ use super::base::MOUNT;
 use super::container::Container;
 use super::engine::{Engine, failed};
 use super::lay::inside;
-use crate::stage::Watch;
 use crate::stage::physical::{Files, Piece, is_left_out, wal_name};
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// In the base's volume: readable by the server and the tools, removed before the base is sealed.
@@ -54,6 +54,7 @@ pub(super) async fn place(
             .map_err(unreadable)?
     };
     let total = entries.iter().map(|entry| entry.size).sum::<u64>();
+    watch.measured(&format!("taking `{name}` into the container"), Unit::Bytes);
     let packing = move |sender: &Sender, count: &Sent| pack(&folder, &entries, sender, count);
     match upload(engine, container, PLACED, total, packing, watch).await? {
         Uploaded::Whole => Ok(format!("{PLACED}/{inside}")),

@@ -11,7 +11,7 @@ use super::exec::ContainerTools;
 use super::owner::Lock;
 use super::ready;
 use crate::stage::{
-    CloneMethod, Cloned, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch,
+    CloneMethod, Cloned, Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Unit, Watch,
 };
 use crate::{Error, Result};
 
@@ -63,7 +63,7 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     .volume(None, "/lockproof/run", Access::ReadWrite, labels)
     .limits(&base.limits)
     .published(engine);
-    watch.phase("cloning the base");
+    watch.measured("cloning the base", Unit::Bytes);
     let container = container::create(engine, spec).await?;
     match bring_up(engine, &container, base, watch).await {
         Ok((endpoint, cloned)) => Ok(DockerStage {
@@ -91,12 +91,19 @@ async fn bring_up(
 ) -> Result<(Endpoint, Cloned)> {
     let begun = Instant::now();
     container.start(engine).await?;
-    let mut pause = Duration::from_millis(20);
-    // As long as the container lives: a large base takes its time.
-    while !container.has(engine, "/lockproof/run/cloned").await? {
-        ready::alive(engine, container).await?;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_millis(300));
+    let cloned = async {
+        let mut pause = Duration::from_millis(20);
+        // As long as the container lives: a large base takes its time.
+        while !container.has(engine, "/lockproof/run/cloned").await? {
+            ready::alive(engine, container).await?;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_millis(300));
+        }
+        Ok::<(), Error>(())
+    };
+    tokio::select! {
+        cloned = cloned => cloned?,
+        never = tell_clone(engine, container, watch) => match never {},
     }
     let how = container.read(engine, "/lockproof/run/cloned").await?;
     let cloned = Cloned {
@@ -109,6 +116,32 @@ async fn bring_up(
     watch.phase("starting the server");
     let server = ready::ready(engine, container, START, &base.admin).await?;
     Ok((server.in_database(&base.request.database), cloned))
+}
+
+/// Tells how much of the base is cloned, until it is dropped.
+async fn tell_clone(
+    engine: &Engine,
+    container: &Container,
+    watch: &dyn Watch,
+) -> std::convert::Infallible {
+    let tools = ContainerTools { engine, container };
+    let mut pause = Duration::from_secs(2);
+    loop {
+        tokio::time::sleep(pause).await;
+        let asked = Instant::now();
+        // The base's size was written down when it was made, in kB as well.
+        let sizes = tools
+            .asked("du -sk /lockproof/run/data; cat /lockproof/base/complete")
+            .await;
+        let kilobytes = |line: &String| line.split_whitespace().next()?.parse::<u64>().ok();
+        if let Some([done, total]) = sizes.as_deref()
+            && let (Some(done), Some(total)) = (kilobytes(done), kilobytes(total))
+        {
+            watch.advance(done * 1024, Some(total * 1024));
+        }
+        // With very many files the question itself is work.
+        pause = pause.max(asked.elapsed() * 20);
+    }
 }
 
 /// What the engine accepts in a name.
@@ -185,18 +218,19 @@ impl DockerStage {
 }
 
 impl Tools for DockerStage {
-    async fn run(
+    async fn run_heard(
         &self,
         endpoint: &Endpoint,
         program: &str,
         args: &[String],
         stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> Result<ToolOutput> {
         let tools = ContainerTools {
             engine: &self.engine,
             container: &self.container,
         };
-        tools.run(endpoint, program, args, stdin).await
+        tools.run_heard(endpoint, program, args, stdin, ear).await
     }
 
     async fn place(&self, path: &std::path::Path, _watch: &dyn Watch) -> Result<String> {

@@ -10,7 +10,7 @@ use super::tree::{Links, Stop};
 use super::user::Account;
 use crate::stage::physical::adopt::{self, Adopted};
 use crate::stage::physical::{Files, Member, Piece, archive, is_left_out, wal_name};
-use crate::stage::{Request, Watch};
+use crate::stage::{Request, Unit, Watch};
 use crate::{Error, Result};
 
 /// What the script of both stages expects of its surroundings.
@@ -32,7 +32,7 @@ impl Ground<'_> {
         watch: &dyn Watch,
     ) -> Result<Adopted> {
         files.refuse_running()?;
-        watch.phase("comparing the base backup with its manifest");
+        watch.measured("comparing the base backup with its manifest", Unit::Bytes);
         let stop = Arc::new(Stop::default());
         let total = files.bytes();
         let checked = files.clone();
@@ -43,7 +43,7 @@ impl Ground<'_> {
             })
         })
         .await?;
-        watch.phase("copying the physical snapshot");
+        watch.measured("copying the physical snapshot", Unit::Bytes);
         for piece in &files.pieces {
             self.lay(piece, watch).await?;
         }

@@ -22,7 +22,7 @@ use super::tree::{Links, Stop};
 use super::user::Account;
 use super::{adopt, disk, sweep};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{CloneMethod, Fill, Origin, Request, Watch};
+use crate::stage::{CloneMethod, Fill, Origin, Request, Unit, Watch};
 use crate::{Error, Result};
 
 /// Raised when bases are made in a way that older ones were not.
@@ -270,6 +270,7 @@ pub(super) async fn prepare<F: Fill>(
         if !said {
             said = true;
             watch.note("another run is restoring the same snapshot: waiting for it");
+            watch.phase("waiting for the base that another run restores");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -346,7 +347,7 @@ async fn build<F: Fill>(
             return Err(error);
         }
     };
-    watch.phase("taking down what was restored");
+    watch.measured("taking down what was restored", Unit::Bytes);
     let (data, bytes) = (folder.data(), disk::used(&folder.data()));
     let listing = on_threads(Arc::new(Stop::default()), watch, bytes, move |stop| {
         Listing::make(&data, stop)
@@ -452,8 +453,11 @@ async fn build_in<F: Fill>(
     }
     watch.phase("writing the restored data to the disk");
     checkpoint(&server).await?;
+    watch.phase("shutting the restored server down");
     server.stop(STOP_WITHIN).await?;
+    watch.phase("starting the restored server once as it will be used");
     settle(installation, account, &admin, folder).await?;
+    watch.phase("syncing the restored data to the disk");
     sync(installation, account, &folder.data()).await?;
     Ok(admin)
 }

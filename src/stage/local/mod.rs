@@ -31,7 +31,7 @@ use folder::{Folder, cannot};
 use server::{Launch, Listen, Server, free_port};
 
 use super::connect::{connect, quoted};
-use super::{Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Watch};
+use super::{Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Unit, Watch};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -103,10 +103,11 @@ async fn start_in(
     base: &Base,
     watch: &dyn Watch,
 ) -> Result<(Server, Endpoint, Cloned)> {
-    watch.phase("copying the restored data");
+    watch.measured("copying the restored data", Unit::Bytes);
     let begun = tokio::time::Instant::now();
     let method = base.clone_into(&folder.data(), watch).await?;
     // Else the kernel writes it back during the run, and each commit of the migration waits for it.
+    watch.phase("syncing the copy to the disk");
     base::sync(&base.installation, &base.account, &folder.data()).await?;
     let cloned = Cloned {
         method,

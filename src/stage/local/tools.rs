@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::binaries::Installation;
+use super::disk;
 use super::folder::cannot;
 use super::user::Account;
-use crate::stage::{Endpoint, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::lines::Lines;
+use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Unit, Watch};
 use crate::{Error, Result};
 
-/// How much of each line is kept.
-const KEPT_BYTES: usize = 4096;
+/// From one look at how large a copy has become to the next.
+const GROWN: Duration = Duration::from_millis(500);
 
 /// Runs the programs of an installation.
 #[derive(Debug, Clone)]
@@ -24,12 +27,13 @@ pub struct LocalTools {
 }
 
 impl Tools for LocalTools {
-    async fn run(
+    async fn run_heard(
         &self,
         endpoint: &Endpoint,
         program: &str,
         args: &[String],
         stdin: Option<ToolInput>,
+        ear: Ear<'_>,
     ) -> Result<ToolOutput> {
         let path = self.installation.program(program);
         if !path.is_file() {
@@ -73,8 +77,9 @@ impl Tools for LocalTools {
                 }
             }
         };
-        let stdout = last_lines(child.stdout.take());
-        let stderr = last_lines(child.stderr.take());
+        let mut keep = |_: &str| Heard::Keep;
+        let stdout = last_lines(child.stdout.take(), &mut keep);
+        let stderr = last_lines(child.stderr.take(), ear);
         let outputs = async { Ok(tokio::join!(stdout, stderr)) };
         // An input that breaks off ends it here; the child is killed when it is dropped.
         let ((), (stdout, stderr)) = tokio::try_join!(feed, outputs).map_err(|error| {
@@ -108,10 +113,30 @@ impl Tools for LocalTools {
             .map_or_else(|| "snapshot".into(), ToOwned::to_owned);
         let copy = self.placed.join(name);
         let (from, to, account) = (path.clone(), copy.clone(), self.account.clone());
-        tokio::task::spawn_blocking(move || copy_for(&from, &to, &account))
-            .await
-            .map_err(|error| Error::defect("copying a file broke off").because(error))??;
+        let copying = tokio::task::spawn_blocking(move || copy_for(&from, &to, &account));
+        watch.measured(&format!("copying `{}`", path.display()), Unit::Bytes);
+        let total = size(&path);
+        let growing = async {
+            loop {
+                tokio::time::sleep(GROWN).await;
+                watch.advance(size(&copy), Some(total));
+            }
+        };
+        tokio::select! {
+            copied = copying => {
+                copied.map_err(|error| Error::defect("copying a file broke off").because(error))??;
+            }
+            () = growing => {}
+        }
         shown(&copy)
+    }
+}
+
+/// The size of a file, or of a folder's files.
+fn size(path: &Path) -> u64 {
+    match path.metadata() {
+        Ok(facts) if facts.is_file() => facts.len(),
+        _ => disk::used(path),
     }
 }
 
@@ -148,34 +173,17 @@ fn shown(path: &Path) -> Result<String> {
 }
 
 /// Reads a stream to its end and keeps its last lines.
-async fn last_lines(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
-    let mut lines = std::collections::VecDeque::new();
-    let mut line = Vec::new();
+async fn last_lines(stream: Option<impl AsyncRead + Unpin>, ear: Ear<'_>) -> Vec<String> {
+    let mut lines = Lines::new(ear);
     let mut buffer = vec![0; 8192];
     let Some(mut stream) = stream else {
         return Vec::new();
-    };
-    let mut push = |line: &mut Vec<u8>| {
-        if lines.len() == TOOL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
-        line.clear();
     };
     while let Ok(read) = stream.read(&mut buffer).await {
         if read == 0 {
             break;
         }
-        for byte in &buffer[..read] {
-            if *byte == b'\n' {
-                push(&mut line);
-            } else if line.len() < KEPT_BYTES {
-                line.push(*byte);
-            }
-        }
+        lines.push(&buffer[..read]);
     }
-    if !line.is_empty() {
-        push(&mut line);
-    }
-    lines.into()
+    lines.end()
 }

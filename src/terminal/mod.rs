@@ -1,41 +1,39 @@
 //! What a person sees: progress on a terminal, plain lines in a pipe, errors in one style.
 
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
-use std::time::Duration;
+mod pace;
+mod phase;
+mod progress;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write};
+
 use lockproof::Error;
 use lockproof::cli::{Color, Terminal};
 use lockproof::report::table::Palette;
-use lockproof::stage::Watch;
+use lockproof::stage::{Unit, Watch};
+
+use self::progress::{Face, Progress};
 
 /// The terminal, or what stands for it.
 pub struct Screen {
     quiet: bool,
     verbose: u8,
     color: Color,
-    bar: ProgressBar,
-    phase: Mutex<String>,
+    progress: Progress,
 }
 
 impl Screen {
     /// From what was typed.
     pub fn new(terminal: &Terminal) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if terminal.quiet || !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
+        let face = if terminal.quiet {
+            Face::Nothing
+        } else {
+            Face::of_standard_error()
+        };
         Self {
             quiet: terminal.quiet,
             verbose: terminal.verbose,
             color: terminal.color,
-            bar,
-            phase: Mutex::new(String::new()),
+            progress: Progress::new(face),
         }
     }
 
@@ -63,48 +61,53 @@ impl Screen {
 
     /// Progress is over; the line is free for other things.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.progress.finish();
     }
 
     /// A line for the person, not for the pipe.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprint_line(text));
+            self.progress.suspend(|| eprint_line(text));
         }
     }
 
     /// An error with all it has to say.
     pub fn error(&self, error: &Error) {
-        self.finish();
+        self.progress.abandon();
         eprint_line(&format!("error: {}", error.story()));
+    }
+}
+
+impl Screen {
+    fn begin(&self, what: &str, unit: Option<Unit>) {
+        self.progress.begin(what, unit);
+        if self.verbose > 0 && self.progress.face() == Face::Log {
+            self.say(what);
+        }
     }
 }
 
 impl Watch for Screen {
     fn phase(&self, what: &str) {
-        if let Ok(mut phase) = self.phase.lock() {
-            what.clone_into(&mut phase);
-        }
-        self.bar.set_message(what.to_owned());
-        self.bar.enable_steady_tick(Duration::from_millis(120));
-        if self.verbose > 0 && self.bar.is_hidden() {
-            self.say(what);
-        }
+        self.begin(what, None);
+    }
+
+    fn measured(&self, what: &str, unit: Unit) {
+        self.begin(what, Some(unit));
     }
 
     fn advance(&self, done: u64, total: Option<u64>) {
-        let Ok(phase) = self.phase.lock() else {
-            return;
-        };
-        let done_text = lockproof::report::text::count(done);
-        self.bar.set_message(match total {
-            Some(total) if total > 0 => format!(
-                "{phase}: {done_text} of {} ({} %)",
-                lockproof::report::text::count(total),
-                done.saturating_mul(100) / total
-            ),
-            _ => format!("{phase}: {done_text}"),
-        });
+        self.progress
+            .change(|phase, at| phase.advance(done, total, at));
+    }
+
+    fn share(&self, done: u64, total: u64) {
+        self.progress
+            .change(|phase, at| phase.share(done, total, at));
+    }
+
+    fn detail(&self, what: &str) {
+        self.progress.change(|phase, _| phase.detail(what));
     }
 
     fn note(&self, text: &str) {
