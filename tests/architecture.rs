@@ -18,6 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock::Mono",
             "pg::LockMode",
             "pg::names",
+            // What the stage was is handed on as it was recorded.
+            "plan::Warmth",
             "recording::format",
             "sql",
             "stage::StageKind",
@@ -122,13 +124,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replay",
             "report",
             "snapshot",
+            // Literals of what a snapshot says of its rows are hidden like those of statements.
+            "sql::normalise",
             "stage",
         ],
     ),
     (
         "snapshot",
         &[
+            // One list says which settings a stage may have, wherever they are written.
+            "config::carried",
+            "config::conf",
             "config::suggest",
+            "config::units",
             "config::vars",
             "error",
             "recording::format",
@@ -181,7 +189,10 @@ const HOMES: &[(&str, &[&str])] = &[
         "tokio_postgres",
         &["observe", "pg", "replay", "run", "snapshot", "stage"],
     ),
-    ("toml", &["config", "snapshot/manifest.rs"]),
+    (
+        "toml",
+        &["config", "snapshot/manifest.rs", "snapshot/manifest"],
+    ),
 ];
 
 #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::judge::Verdict;
 use crate::pg::LockMode;
-use crate::plan::{Cadence, Level, ScenarioId, StepKind};
+use crate::plan::{Cadence, Level, ScenarioId, StepKind, Warmth};
 use crate::recording::format::SnapshotFacts;
 use crate::stage::StageKind;
 
@@ -85,8 +85,13 @@ pub struct Stage {
     pub image: Option<String>,
     /// `server_version`.
     pub server_version: String,
-    /// Settings that decide verdicts.
+    /// Settings that decide verdicts, as the migration's sessions have them.
     pub settings: BTreeMap<String, String>,
+    /// The role that the migration ran as; null: the superuser, or the one of an external URL.
+    pub role: Option<String>,
+    /// What of the data was in memory when each replay began; null: an external server's own, or a
+    /// recording does not say.
+    pub warmth: Option<Warmth>,
 }
 
 /// What was allowed.

@@ -2,20 +2,29 @@
 //!
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
+mod apply;
+mod collation;
+mod database;
 mod detect;
 mod digest;
 mod facts;
+mod found;
+pub mod globals;
 pub mod manifest;
+mod needs;
 mod plain;
 mod restore;
 mod roles;
 mod toc;
+mod tolerated;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use database::database;
 pub use facts::{tables, warm};
-pub use manifest::{Manifest, Restore, Source};
+pub use found::remembered;
+pub use manifest::{Manifest, Partial, Restore, Source, Travels};
 
 use crate::config::suggest::nearest;
 use crate::{Error, Result};

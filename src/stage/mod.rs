@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod external;
 pub mod local;
 pub mod provider;
+pub mod role;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,23 @@ pub struct Request {
     pub server_major: Option<u32>,
     /// Where bases and run folders live.
     pub cache: PathBuf,
+}
+
+impl Request {
+    /// The settings that a restore runs with: a library that the snapshot's objects need is needed by
+    /// their restore; a time limit or a time zone is not, and the base must not depend on it.
+    pub(crate) fn filling(&self) -> BTreeMap<String, String> {
+        const NEEDED: [&str; 3] = [
+            "shared_preload_libraries",
+            "max_locks_per_transaction",
+            "max_connections",
+        ];
+        self.settings
+            .iter()
+            .filter(|(name, _)| name.contains('.') || NEEDED.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
 }
 
 /// Where a stage runs.

@@ -199,7 +199,11 @@ fn filling(engine: &Engine, base: &Base, key: &str, lock: &Lock) -> Spec {
     labels.insert(BASE.to_owned(), key.to_owned());
     let image = &base.image;
     let mut command = image.entrypoint.clone().unwrap_or_default();
-    command.extend(server(&base.request, FILLING, "/lockproof/base"));
+    let request = Request {
+        settings: base.request.filling(),
+        ..base.request.clone()
+    };
+    command.extend(server(&request, FILLING, "/lockproof/base"));
     let mut environment = vec![
         ("PGDATA", "/lockproof/base/data"),
         ("POSTGRES_USER", "postgres"),
@@ -239,6 +243,7 @@ const FILLING: &[(&str, &str)] = &[
     // Not synchronous_commit=off: VACUUM could not call rows visible whose commit is not written yet.
     ("autovacuum", "off"),
     ("archive_mode", "off"),
+    ("timezone", "UTC"),
     ("maintenance_work_mem", "256MB"),
 ];
 

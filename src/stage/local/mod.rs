@@ -5,6 +5,7 @@
 
 mod base;
 pub mod binaries;
+mod cold;
 mod disk;
 mod folder;
 mod process;
@@ -283,6 +284,11 @@ impl LocalStage {
         let folder = self.folder.path();
         let cache = folder.ancestors().nth(2).unwrap_or(folder);
         disk::explain(error, cache, &log)
+    }
+
+    /// Takes its data out of the kernel's memory.
+    pub async fn chill(&self) -> Result<()> {
+        cold::chill(&self.folder.data()).await
     }
 
     /// The server's process; None: it has ended.
