@@ -23,6 +23,8 @@ pub async fn database(client: &Client, major: u32, time_zone: String) -> Result<
         .await
         .map_err(failed)?;
     collations.extend(outdated.iter().map(|row| collation(row.get("name"), row)));
+    // Not by the database's own rules, as for tables.
+    collations[1..].sort_by(|a, b| a.name.cmp(&b.name));
     let extensions = client
         .query(
             "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY extname COLLATE \"C\"",

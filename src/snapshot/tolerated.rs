@@ -1,30 +1,29 @@
 //! What a tolerant restore left out, for every report: the objects, and the server's words for each.
 
+use crate::sql::normalise;
+
 /// How many are named.
 const NAMED: usize = 20;
+/// Characters of a statement that are shown.
+const WIDTH: usize = 70;
 
 /// One line for all that was tolerated; `errors` are those of the tool's lines that tell of one.
 pub(super) fn note(stderr: &[String], errors: &[&str]) -> String {
-    let mut objects: Vec<String> = Vec::new();
-    let mut entry = None;
+    let mut told: Vec<String> = Vec::new();
     for line in stderr {
-        if let Some((_, rest)) = line.split_once("from TOC entry ") {
-            entry = Some(object(rest));
-        } else if errors.contains(&line.as_str()) {
-            let words = words(line);
-            let told = match entry.take() {
-                Some(object) if object.starts_with("TABLE DATA ") => {
-                    // The server's words on a row may hold a part of it.
-                    format!("{object} (its rows)")
-                }
-                Some(object) => format!("{object} ({words})"),
-                // The line that only counts what was ignored.
-                None if !line.contains("ERROR:  ") => continue,
-                None => words,
-            };
-            if !objects.contains(&told) {
-                objects.push(told);
+        if let Some(command) = line.strip_prefix("Command was: ") {
+            // pg_restore's, of the error that it just told.
+            if let Some(last) = told.pop() {
+                told.push(left_out(command, &last));
             }
+        } else if errors.contains(&line.as_str()) && line.contains("ERROR:  ") {
+            told.push(words(line));
+        }
+    }
+    let mut objects: Vec<String> = Vec::new();
+    for object in told {
+        if !objects.contains(&object) {
+            objects.push(object);
         }
     }
     let count = objects.len();
@@ -39,10 +38,17 @@ pub(super) fn note(stderr: &[String], errors: &[&str]) -> String {
     )
 }
 
-/// `215; 1259 16400 TABLE public events postgres` without its numbers.
-fn object(entry: &str) -> String {
-    let words: Vec<&str> = entry.split_whitespace().skip(3).collect();
-    words.join(" ")
+/// The statement that was left out, by its first line, and why.
+fn left_out(command: &str, words: &str) -> String {
+    let rows = command.starts_with("COPY ") || command.starts_with("INSERT ");
+    let command = normalise(command.split(" (").next().unwrap_or(command));
+    let command: String = command.trim_end_matches(';').chars().take(WIDTH).collect();
+    if rows {
+        // The server's words on a row may hold a part of it.
+        format!("{command} (its rows)")
+    } else {
+        format!("{command} ({words})")
+    }
 }
 
 /// The server's words, without the tool's in front, and without a value that they may quote.
@@ -86,21 +92,24 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_an_archive_are_named() {
+    fn what_an_archive_could_not_restore_is_named_with_the_reason() {
         let note = noted(&[
-            "pg_restore: while PROCESSING TOC:",
-            "pg_restore: from TOC entry 2; 3079 16385 EXTENSION nonesuch (no owner)",
             "pg_restore: error: could not execute query: ERROR:  extension \"nonesuch\" is not available",
             "DETAIL:  Could not open extension control file",
             "Command was: CREATE EXTENSION IF NOT EXISTS nonesuch WITH SCHEMA public;",
-            "pg_restore: from TOC entry 3401; 0 0 TABLE DATA public t postgres",
-            "pg_restore: error: COPY failed for table \"t\": ERROR:  invalid input syntax for type integer: \"secret\"",
-            "pg_restore: warning: errors ignored on restore: 2",
+            "",
+            "pg_restore: error: could not execute query: ERROR:  type \"public.x\" does not exist",
+            "Command was: CREATE TABLE public.t (",
+            "    a public.x",
+            "pg_restore: error: could not execute query: ERROR:  invalid input syntax for type integer: \"secret\"",
+            "Command was: COPY public.t (a) FROM stdin;",
+            "pg_restore: warning: errors ignored on restore: 3",
         ]);
         assert_eq!(
             note,
-            "not restored, as tolerated by `restore.tolerate`: EXTENSION nonesuch (no owner) \
-             (extension \"nonesuch\" is not available); TABLE DATA public t postgres (its rows)"
+            "not restored, as tolerated by `restore.tolerate`: \
+             CREATE EXTENSION IF NOT EXISTS nonesuch WITH SCHEMA public (extension \"nonesuch\" is not available); \
+             CREATE TABLE public.t (type \"public.x\" does not exist); COPY public.t (its rows)"
         );
     }
 

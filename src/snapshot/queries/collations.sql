@@ -13,4 +13,3 @@ WHERE l.collversion IS NOT NULL
                      JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace
                 WHERE s.nspname NOT IN ('pg_catalog', 'information_schema'))
   AND l.collversion IS DISTINCT FROM pg_collation_actual_version(l.oid)
-ORDER BY name COLLATE "C"
