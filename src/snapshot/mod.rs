@@ -144,6 +144,36 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_follows_what_travels_into_the_base_and_nothing_else_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        generator(path);
+        let text = std::fs::read_to_string(path.join("snapshot.toml")).expect("read");
+        let with = |keys: &str, tables: &str| {
+            write(path, "snapshot.toml", &format!("{keys}\n{text}{tables}\n"));
+            digest(path, &[])
+        };
+        let bare = with("", "");
+        // Given to each start or each session, or only told.
+        assert_eq!(
+            bare,
+            with("role='a'\nmax_age='3d'", "[settings]\nwork_mem='1MB'")
+        );
+        assert_eq!(bare, with("partial=[{table='a',excluded=true}]", ""));
+        let mut seen = std::collections::BTreeSet::from([bare]);
+        for (keys, tables) in [
+            ("owner='a'", ""),
+            ("", "[database_settings]\nTimeZone='UTC'"),
+            ("", "[database_settings]\nTimeZone='Asia/Tokyo'"),
+            ("", "[roles.a]"),
+            ("", "[roles.a]\nmember_of=['b']"),
+            ("", "[roles.a]\nsettings={work_mem='1MB'}"),
+        ] {
+            assert!(seen.insert(with(keys, tables)), "{keys}{tables}");
+        }
+    }
+
+    #[test]
     fn a_directory_dump_is_known_by_all_its_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();

@@ -2,6 +2,7 @@
 //! to do, instead of one error an hour.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use tokio_postgres::Client;
 
@@ -55,7 +56,12 @@ impl Needs {
     }
 
     /// Refuses a server that lacks something which is not tolerated; the names of what it lacks.
-    pub async fn check(&self, client: &Client, tolerate: &[String]) -> Result<Vec<String>> {
+    pub async fn check(
+        &self,
+        client: &Client,
+        dump: &Path,
+        tolerate: &[String],
+    ) -> Result<Vec<String>> {
         let missing = self.missing(client).await?;
         let untolerated: Vec<&Missing> = missing
             .iter()
@@ -65,19 +71,16 @@ impl Needs {
             return Ok(missing.iter().map(Missing::shown).collect());
         }
         let names: Vec<String> = untolerated.iter().map(|missing| missing.shown()).collect();
-        let parts: Vec<String> = untolerated
+        let parts: Vec<String> = tolerate
             .iter()
-            .map(|missing| format!("'{}'", missing.part()))
-            .collect();
-        let mut parts: Vec<String> = tolerate
-            .iter()
+            .map(String::as_str)
+            .chain(untolerated.iter().map(|missing| missing.part()))
             .map(|part| format!("'{part}'"))
-            .chain(parts)
             .collect();
-        parts.dedup();
         let major = major(client).await?;
         Err(Error::stage(format!(
-            "the stage's server lacks what the dump needs: {}",
+            "the stage's server lacks what the dump `{}` needs: {}",
+            dump.display(),
             names.join(", ")
         ))
         .details(untolerated.iter().map(|missing| missing.remedy(major)))

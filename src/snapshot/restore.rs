@@ -293,7 +293,7 @@ impl<T: Tools> Restore<'_, T> {
     /// Whether the server has what the dump needs.
     async fn check(&self, client: &Client, needs: &Needs) -> Result<()> {
         let tolerate = &self.snapshot.manifest.restore.tolerate;
-        let missing = needs.check(client, tolerate).await?;
+        let missing = needs.check(client, &self.file, tolerate).await?;
         if !missing.is_empty() {
             let missing = missing.join(", ");
             self.found.note(

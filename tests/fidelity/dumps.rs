@@ -88,7 +88,8 @@ async fn a_missing_extension_is_named_in_every_format_before_anything_is_restore
         let error = restored(folder, &refused, &heard).await.err();
         let story = error.expect("refused").story();
         assert!(
-            story.contains("the stage's server lacks what the dump needs: extension `citexx`")
+            story.contains("the stage's server lacks what the dump `")
+                && story.contains("needs: extension `citexx`")
                 && story.contains("not known here")
                 && story.contains("tolerate = ['citexx']"),
             "{format}: {story}"
