@@ -9,7 +9,7 @@ use crate::pg::{Session, names};
 use crate::plan::{Plan, StageChoice};
 use crate::replay::interrupted;
 use crate::stage::provider::{Prepared, Provider};
-use crate::stage::{Request, Watch, external};
+use crate::stage::{Fill, Request, Watch, external};
 
 /// The prepared ground.
 pub struct Ground {
@@ -33,7 +33,8 @@ pub async fn prepare(
     let choosing = async {
         let source = Source::load(&plan.snapshot)?;
         let age = age(&source, plan, watch)?;
-        let provider = Provider::choose(&plan.stage, source.major(), watch).await?;
+        let provider =
+            Provider::choose(&plan.stage, source.major(), &source.origin()?, watch).await?;
         if let StageChoice::External {
             endpoint,
             confirmation,

@@ -6,7 +6,7 @@ use crate::plan::{Literals, SnapshotChoice, Warmth};
 use crate::recording::format::{CopyKind, DatabaseFacts, PartialTable, SnapshotFacts, TableFacts};
 use crate::snapshot::{Manifest, Partial, Snapshot};
 use crate::sql::normalise;
-use crate::stage::{Endpoint, Fill, Tools, Watch};
+use crate::stage::{Endpoint, Fill, Origin, Tools, Watch};
 
 /// What the stage starts from.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Source {
     /// The major that the data was taken from, where it is known.
     pub fn major(&self) -> Option<u32> {
         match self {
-            Self::Snapshot(snapshot) => snapshot.manifest.server_version,
+            Self::Snapshot(snapshot) => snapshot.major(),
             _ => None,
         }
     }
@@ -125,6 +125,13 @@ impl Source {
 }
 
 impl Fill for Source {
+    fn origin(&self) -> Result<Origin> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.origin(),
+            Self::Empty | Self::AsFound => Ok(Origin::New),
+        }
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,

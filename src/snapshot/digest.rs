@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, Source, Travels};
+use crate::stage::physical::Files;
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
@@ -39,6 +40,25 @@ pub(super) fn digest(
     }
     travels(&manifest.travels, &mut hash);
     match &manifest.source {
+        Source::Physical { path, wal } => {
+            hash.text("physical");
+            let files = Files::find(&folder.join(path), wal.as_ref().map(|wal| folder.join(wal)))?;
+            for (what, bytes) in files.identity()? {
+                hash.text(&what);
+                hash.bytes(&bytes);
+            }
+        }
+        // What is in it, only the engine knows: the stage's own key has that.
+        Source::Image { image, path } => {
+            hash.text("image");
+            hash.text(image);
+            hash.text(path.as_deref().unwrap_or_default());
+        }
+        Source::Volume { volume, path } => {
+            hash.text("volume");
+            hash.text(volume);
+            hash.text(path);
+        }
         Source::Generator { files } => {
             hash.text("generator");
             for file in files {
@@ -110,8 +130,12 @@ impl Hash {
     }
 
     fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.0.update(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
     }
 
     fn file(&mut self, path: &Path) -> Result<()> {

@@ -52,14 +52,36 @@ pub enum Source {
         /// The file, or the folder of the directory format.
         file: PathBuf,
     },
+    /// A base backup or a data folder: a folder, or the archives of `pg_basebackup --format=tar`.
+    Physical {
+        /// The folder or the archive.
+        path: PathBuf,
+        /// A folder of archived WAL, where the backup does not bring its own.
+        wal: Option<PathBuf>,
+    },
+    /// A data folder in a container image.
+    Image {
+        /// The image.
+        image: String,
+        /// The folder in it; None: what the image calls its data folder.
+        path: Option<String>,
+    },
+    /// A data folder in a volume of the container engine.
+    Volume {
+        /// The volume.
+        volume: String,
+        /// The folder in it.
+        path: String,
+    },
 }
 
 impl Source {
-    /// True for a copy of production's own files: bloat and statistics are production's.
+    /// Whether it is another server's data folder, with its bloat and statistics.
     pub fn is_physical(&self) -> bool {
-        match self {
-            Self::Generator { .. } | Self::Dump { .. } => false,
-        }
+        matches!(
+            self,
+            Self::Physical { .. } | Self::Image { .. } | Self::Volume { .. }
+        )
     }
 }
 
@@ -144,6 +166,7 @@ impl Manifest {
         let source = top
             .table("source")?
             .ok_or_else(|| Defect::new("the table `[source]` is missing").help(SOURCE_HELP))?;
+        let kept = parse_source(&source)?;
         let restore = top.table("restore")?;
         let name = top
             .string("name")?
@@ -153,12 +176,16 @@ impl Manifest {
             description: top.string("description")?,
             taken_at: top.timestamp("taken_at")?,
             server_version: top.number("server_version", 12, 99)?,
-            database: not_empty(
-                "database",
-                top.string("database")?
-                    .unwrap_or_else(|| "lockproof".to_owned()),
-            )?,
-            source: parse_source(&source)?,
+            database: match top.string("database")? {
+                Some(database) => not_empty("database", database)?,
+                None if kept.is_physical() => {
+                    return Err(Defect::new("the key `database` is missing").help(
+                        "a physical copy holds all databases of its server: name the one that the migration is for",
+                    ));
+                }
+                None => "lockproof".to_owned(),
+            },
+            source: kept,
             variables: parse_variables(top.table("variables")?)?,
             restore: restore.map_or(Ok(Restore::default()), |restore| parse_restore(&restore))?,
             travels: Travels::parse(&top)?,
@@ -166,7 +193,7 @@ impl Manifest {
     }
 }
 
-const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, or `kind = \"dump\"` with `file = \"app.dump\"`";
+const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, `kind = \"dump\"` with `file = \"app.dump\"`, `kind = \"backup\"` or `kind = \"data\"` with `path = \"base\"`, `kind = \"image\"` with `image = \"…\"`, or `kind = \"volume\"` with `volume = \"…\"`";
 
 fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
     match keys.string("kind")?.as_deref() {
@@ -189,12 +216,44 @@ fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
                 file: not_empty("source.file", file)?.into(),
             })
         }
+        Some("backup" | "data") => {
+            keys.only(&["kind", "path", "wal"])?;
+            Ok(Source::Physical {
+                path: required(keys, "path")?.into(),
+                wal: optional(keys, "wal")?.map(PathBuf::from),
+            })
+        }
+        Some("image") => {
+            keys.only(&["kind", "image", "path"])?;
+            Ok(Source::Image {
+                image: required(keys, "image")?,
+                path: optional(keys, "path")?,
+            })
+        }
+        Some("volume") => {
+            keys.only(&["kind", "volume", "path"])?;
+            Ok(Source::Volume {
+                volume: required(keys, "volume")?,
+                path: optional(keys, "path")?.unwrap_or_else(|| ".".to_owned()),
+            })
+        }
         Some(other) => Err(Defect::new(format!(
-            "`source.kind` is `{other}`, and it is `generator` or `dump`"
+            "`source.kind` is `{other}`, and it is one of `generator`, `dump`, `backup`, `data`, `image`, `volume`"
         ))
         .help(SOURCE_HELP)),
         None => Err(Defect::new("`source.kind` is missing").help(SOURCE_HELP)),
     }
+}
+
+fn required(keys: &Keys<'_>, key: &str) -> Result<String, Defect> {
+    optional(keys, key)?
+        .ok_or_else(|| Defect::new(format!("`source.{key}` is missing")).help(SOURCE_HELP))
+}
+
+fn optional(keys: &Keys<'_>, key: &str) -> Result<Option<String>, Defect> {
+    keys.string(key)?
+        .map(|text| not_empty(&keys.full(key), text))
+        .transpose()
 }
 
 fn parse_variables(keys: Option<Keys<'_>>) -> Result<BTreeMap<String, String>, Defect> {

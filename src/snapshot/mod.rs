@@ -27,6 +27,8 @@ pub use found::remembered;
 pub use manifest::{Manifest, Partial, Restore, Source, Travels};
 
 use crate::config::suggest::nearest;
+use crate::stage::Origin;
+use crate::stage::physical::Files;
 use crate::{Error, Result};
 
 /// A snapshot, ready to be restored.
@@ -66,6 +68,37 @@ impl Snapshot {
             variables,
             digest,
         })
+    }
+}
+
+impl Snapshot {
+    /// What its data folder begins as.
+    pub fn origin(&self) -> Result<Origin> {
+        Ok(match &self.manifest.source {
+            Source::Generator { .. } | Source::Dump { .. } => Origin::New,
+            Source::Physical { path, wal } => {
+                let wal = wal.as_ref().map(|wal| self.folder.join(wal));
+                Origin::Files(Files::find(&self.folder.join(path), wal)?)
+            }
+            Source::Image { image, path } => Origin::Image {
+                image: image.clone(),
+                path: path.clone(),
+            },
+            Source::Volume { volume, path } => Origin::Volume {
+                volume: volume.clone(),
+                path: path.clone(),
+            },
+        })
+    }
+
+    /// The major that the data is from; None: any will do, or only the engine knows.
+    pub fn major(&self) -> Option<u32> {
+        self.manifest
+            .server_version
+            .or_else(|| match self.origin() {
+                Ok(Origin::Files(files)) => files.major(),
+                _ => None,
+            })
     }
 }
 

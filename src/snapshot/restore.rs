@@ -12,13 +12,17 @@ use super::{Snapshot, Source, apply, collation, globals, plain, roles, toc, tole
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Fill, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{Endpoint, Fill, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Watch};
 use crate::{Error, Result};
 
 /// How many lines of a tool's errors are shown.
 const SHOWN_LINES: usize = 20;
 
 impl Fill for Snapshot {
+    fn origin(&self) -> Result<Origin> {
+        Snapshot::origin(self)
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,
@@ -46,8 +50,10 @@ impl Fill for Snapshot {
                 };
                 restore.run().await?;
             }
+            // It is whole, and keeps its bloat and its statistics.
+            Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => {}
         }
-        if self.manifest.restore.analyze {
+        if self.manifest.restore.analyze && !self.manifest.source.is_physical() {
             watch.phase("vacuuming and analyzing the tables");
             // Vacuumed as well, as on a server long in use: else the first scans under a lock
             // would set every row's hint bits, and autovacuum would visit each table in the run.

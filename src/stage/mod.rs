@@ -9,6 +9,7 @@ pub mod docker;
 pub mod endpoint;
 pub mod external;
 pub mod local;
+pub mod physical;
 pub mod provider;
 pub mod role;
 pub mod watch;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use endpoint::{Endpoint, Host, Secret};
+pub use physical::Origin;
 pub use watch::Watch;
 
 use crate::Result;
@@ -69,6 +71,28 @@ pub enum StageKind {
     External,
 }
 
+/// How a run's data came to be beside its base's.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum CloneMethod {
+    /// Both share their blocks until one of them writes.
+    Reflink,
+    /// Every byte was copied.
+    Copy,
+}
+
+/// A clone of a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cloned {
+    /// How it was made.
+    pub method: CloneMethod,
+    /// How long that took, until all of it was on the disk.
+    #[serde(with = "crate::clock::nanos")]
+    pub took: std::time::Duration,
+}
+
 /// How many last lines of each stream a client program's output has at the least, where it wrote so
 /// many: with fewer, nothing is missing.
 pub const TOOL_LINES: usize = 40;
@@ -104,6 +128,11 @@ pub trait Tools: Sync {
 
 /// Fills the empty database of a new server; the snapshot room knows how.
 pub trait Fill: Sync {
+    /// What the data folder begins as.
+    fn origin(&self) -> Result<Origin> {
+        Ok(Origin::New)
+    }
+
     /// Restores everything and leaves nothing running.
     fn fill<T: Tools>(
         &self,

@@ -3,7 +3,9 @@
 use super::docker::{Docker, DockerStage, Limits};
 use super::local::binaries::OLDEST_MAJOR;
 use super::local::{Local, LocalStage};
-use super::{Endpoint, Fill, Request, RunningStage, StageKind, Watch, docker, local};
+use super::{
+    Cloned, Endpoint, Fill, Origin, Request, RunningStage, StageKind, Watch, docker, local,
+};
 use crate::plan::{StageChoice, StagePlan};
 use crate::{Error, Result};
 
@@ -57,13 +59,25 @@ impl Provider {
     ///
     /// # Errors
     /// None can be had; the error names what was tried and the ways to get one.
-    pub async fn choose(plan: &StagePlan, major: Option<u32>, watch: &dyn Watch) -> Result<Self> {
+    pub async fn choose(
+        plan: &StagePlan,
+        major: Option<u32>,
+        origin: &Origin,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let major = plan.pg_major.or(major);
         match &plan.choice {
+            StageChoice::Local if origin.is_in_engine() => Err(Error::usage(
+                "the snapshot's data are in the container engine, which a local server cannot reach",
+            )
+            .help("use `--stage docker`, or copy the data folder out and name it with `kind = \"data\"`")),
+            StageChoice::Auto if origin.is_in_engine() => {
+                Self::docker(plan, major, origin, watch).await
+            }
             StageChoice::External { endpoint, .. } => Ok(Self::External(endpoint.clone())),
-            StageChoice::Docker => Self::docker(plan, major, watch).await,
+            StageChoice::Docker => Self::docker(plan, major, origin, watch).await,
             StageChoice::Local => Self::local(plan, major, watch),
-            StageChoice::Auto => match Self::docker(plan, major, watch).await {
+            StageChoice::Auto => match Self::docker(plan, major, origin, watch).await {
                 Ok(provider) => Ok(provider),
                 Err(no_container) => match Self::local(plan, major, watch) {
                     Ok(provider) => {
@@ -84,10 +98,16 @@ impl Provider {
         }
     }
 
-    async fn docker(plan: &StagePlan, major: Option<u32>, watch: &dyn Watch) -> Result<Self> {
+    async fn docker(
+        plan: &StagePlan,
+        major: Option<u32>,
+        origin: &Origin,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let docker = Docker::connect().await?;
-        let image = match &plan.image {
-            Some(image) => image.clone(),
+        // A physical copy runs on the server that it comes with.
+        let image = match plan.image.as_deref().or(origin.image()) {
+            Some(image) => image.to_owned(),
             None => default_image(&docker, major).await?,
         };
         let info = docker.ensure_image(&image, watch).await?;
@@ -259,6 +279,15 @@ impl Stage {
             Self::Docker(stage) => stage.lost(noticed).await,
             Self::Local(stage) => stage.lost(noticed).await,
             Self::External(_) => noticed.help("see the server's own log for why it went away"),
+        }
+    }
+
+    /// How its data were cloned; None: they were not.
+    pub fn cloned(&self) -> Option<Cloned> {
+        match self {
+            Self::Docker(stage) => Some(*stage.cloned()),
+            Self::Local(stage) => Some(*stage.cloned()),
+            Self::External(_) => None,
         }
     }
 

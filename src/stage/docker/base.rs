@@ -16,12 +16,13 @@ use super::engine::{Engine, failed, is_absent, is_conflict};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
-use super::{clean, ready};
-use crate::stage::{Endpoint, Fill, Request, Watch};
+use super::ready::Admin;
+use super::{clean, lay, ready};
+use crate::stage::{Endpoint, Fill, Origin, Request, Watch};
 use crate::{Error, Result};
 
 /// Raised whenever what a base holds changes its form.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// Where a base is mounted.
 pub(super) const MOUNT: &str = "/lockproof/base";
@@ -42,6 +43,7 @@ pub struct Base {
     pub image: ImageInfo,
     pub(super) volume: String,
     pub(super) request: Request,
+    pub(super) admin: Admin,
     pub(super) limits: Limits,
 }
 
@@ -69,7 +71,10 @@ pub(super) async fn prepare<F: Fill>(
             image.name, image.postgres_major
         ));
     }
-    let key = key(request, &image.id);
+    let origin = fill.origin()?;
+    let probing = owner::labels("probe", &request.run_id);
+    let source = lay::identity(engine, &origin, &image, probing, watch).await?;
+    let key = key(request, &image.id, &source);
     let volume = format!("lockproof-base-{key}");
     let path = request.cache.join("locks").join(format!("base-{key}.lock"));
     let lock = Lock::acquire(path, watch).await?;
@@ -79,11 +84,13 @@ pub(super) async fn prepare<F: Fill>(
         volume,
         request: request.clone(),
         limits: limits.clone(),
+        admin: Admin::ours(),
     };
     let mut waited = false;
     while let Some(labels) = labels(engine, &base.volume).await? {
         let probe = lock.labels("probe", &request.run_id);
-        if is_complete(engine, &base.volume, &base.image.id, probe).await? {
+        if let Some(admin) = complete(engine, &base, probe).await? {
+            base.admin = admin;
             return Ok(base);
         }
         // Our lock keeps off only those with the same cache folder.
@@ -107,7 +114,7 @@ pub(super) async fn prepare<F: Fill>(
         }
     }
     base.reused = false;
-    let made = make(engine, &base, &key, &lock, fill, watch).await;
+    let made = make(engine, &mut base, &key, &lock, &origin, fill, watch).await;
     if made.is_err() {
         // The first error is the one to tell; what this leaves, `clean` removes.
         discard(engine, &base.volume, Some(&lock)).await.ok();
@@ -138,9 +145,15 @@ async fn foreign_builder(
 }
 
 /// What is in a base, in 24 hex digits.
-fn key(request: &Request, image_id: &str) -> String {
+fn key(request: &Request, image_id: &str, source: &str) -> String {
     let mut hash = Sha256::new();
-    for part in [FORMAT, &request.base_digest, image_id, &request.database] {
+    for part in [
+        FORMAT,
+        &request.base_digest,
+        image_id,
+        &request.database,
+        source,
+    ] {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
@@ -152,9 +165,10 @@ fn key(request: &Request, image_id: &str) -> String {
 
 async fn make<F: Fill>(
     engine: &Engine,
-    base: &Base,
+    base: &mut Base,
     key: &str,
     lock: &Lock,
+    origin: &Origin,
     fill: &F,
     watch: &dyn Watch,
 ) -> Result<()> {
@@ -172,20 +186,23 @@ async fn make<F: Fill>(
         .await
         .map_err(|error| failed("make a volume for the base", error))?;
 
+    let mut building = lock.labels("build", &base.request.run_id);
+    building.insert(BASE.to_owned(), key.to_owned());
+    base.admin = lay::lay(engine, base, origin, &building, watch).await?;
+
     watch.phase("starting the server that the snapshot is restored into");
-    let container = container::create(engine, filling(engine, base, key, lock)).await?;
-    let filled = fill_in(engine, base, &container, fill, watch).await;
+    let container = container::create(engine, filling(engine, base, origin, key, lock)).await?;
+    let filled = fill_in(engine, base, origin, &container, fill, watch).await;
     container.remove(engine).await?;
     filled?;
 
     watch.phase("writing the base to disk");
-    let mut labels = lock.labels("build", &base.request.run_id);
-    labels.insert(BASE.to_owned(), key.to_owned());
+    let labels = building;
     let seal = Spec::script(
         &base.image.name,
         &base.image.id,
         include_str!("scripts/seal.sh"),
-        Vec::new(),
+        vec![base.admin.superuser.clone(), base.admin.database.clone()],
     )
     .labels(labels.clone())
     .volume(Some(&base.volume), MOUNT, Access::ReadWrite, labels);
@@ -194,11 +211,15 @@ async fn make<F: Fill>(
 }
 
 /// The container that a base is filled in.
-fn filling(engine: &Engine, base: &Base, key: &str, lock: &Lock) -> Spec {
+fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock) -> Spec {
     let mut labels = lock.labels("build", &base.request.run_id);
     labels.insert(BASE.to_owned(), key.to_owned());
     let image = &base.image;
-    let mut command = image.entrypoint.clone().unwrap_or_default();
+    // The image's own first start makes a cluster, which a physical copy is already.
+    let mut command = match origin {
+        Origin::New => image.entrypoint.clone().unwrap_or_default(),
+        _ => Vec::new(),
+    };
     let request = Request {
         settings: base.request.filling(),
         ..base.request.clone()
@@ -279,14 +300,17 @@ pub(super) fn server(request: &Request, over: &[(&str, &str)], folder: &str) -> 
 async fn fill_in<F: Fill>(
     engine: &Engine,
     base: &Base,
+    origin: &Origin,
     container: &Container,
     fill: &F,
     watch: &dyn Watch,
 ) -> Result<()> {
     container.start(engine).await?;
-    let server = ready::ready(engine, container, FIRST_START).await?;
+    let server = ready::ready(engine, container, FIRST_START, &base.admin).await?;
     let endpoint = server.in_database(&base.request.database);
-    create_database(&server, &base.request.database).await?;
+    if *origin == Origin::New {
+        create_database(&server, &base.request.database).await?;
+    }
     let tools = ContainerTools { engine, container };
     if let Err(error) = fill.fill(&endpoint, &tools, watch).await {
         // A server that died explains more than the statement that noticed.
@@ -342,17 +366,47 @@ pub(super) async fn labels(
     }
 }
 
-/// Looks through a container that never starts: 40 ms, where one that runs takes 300.
+/// Who may do everything in a base; None: it is not complete.
+async fn complete(
+    engine: &Engine,
+    base: &Base,
+    labels: HashMap<String, String>,
+) -> Result<Option<Admin>> {
+    let container = look_into(engine, &base.volume, &base.image.id, labels).await?;
+    let marker = container.read(engine, COMPLETE).await;
+    container.remove(engine).await?;
+    Ok(marker?.map(|marker| {
+        // Kilobytes, superuser, a database of it; a line each.
+        let mut lines = marker.lines().skip(1).map(str::to_owned);
+        let ours = Admin::ours();
+        Admin {
+            superuser: lines.next().unwrap_or(ours.superuser),
+            database: lines.next().unwrap_or(ours.database),
+        }
+    }))
+}
+
+/// A container that never starts: 40 ms, where one that runs takes 300.
+async fn look_into(
+    engine: &Engine,
+    volume: &str,
+    image_id: &str,
+    labels: HashMap<String, String>,
+) -> Result<Container> {
+    let spec = Spec::script(image_id, image_id, "", Vec::new())
+        .labels(labels.clone())
+        .volume(Some(volume), MOUNT, Access::ReadOnly, labels);
+    container::create(engine, spec).await
+}
+
+/// Whether a base was made to its end.
 pub(super) async fn is_complete(
     engine: &Engine,
     volume: &str,
     image_id: &str,
     labels: HashMap<String, String>,
 ) -> Result<bool> {
-    let spec = Spec::script(image_id, image_id, "", Vec::new())
-        .labels(labels.clone())
-        .volume(Some(volume), MOUNT, Access::ReadOnly, labels);
-    let container = container::create(engine, spec).await?;
+    let container = look_into(engine, volume, image_id, labels).await?;
     let complete = container.has(engine, COMPLETE).await;
     container.remove(engine).await?;
     complete
@@ -412,11 +466,11 @@ mod tests {
         let mut other = request();
         other.run_id = "another run".into();
         other.settings.clear();
-        assert_eq!(key(&first, "image"), key(&other, "image"));
-        assert_ne!(key(&first, "image"), key(&first, "another image"));
+        assert_eq!(key(&first, "image", ""), key(&other, "image", ""));
+        assert_ne!(key(&first, "image", ""), key(&first, "another image", ""));
         other.database = "other".into();
-        assert_ne!(key(&first, "image"), key(&other, "image"));
-        assert_eq!(key(&first, "image").len(), 24);
+        assert_ne!(key(&first, "image", ""), key(&other, "image", ""));
+        assert_eq!(key(&first, "image", "").len(), 24);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use bollard::models::{
     MountVolumeOptions, PortBinding,
 };
 use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 
@@ -198,17 +198,7 @@ pub(super) async fn create(engine: &Engine, spec: Spec) -> Result<Container> {
 /// Runs a script to its end and removes the container; its output when it ended with success.
 pub(super) async fn run_to_end(engine: &Engine, spec: Spec) -> Result<Vec<String>> {
     let container = create(engine, spec).await?;
-    let ended = async {
-        container.start(engine).await?;
-        loop {
-            let state = container.state(engine).await?;
-            if state.running != Some(true) {
-                break Ok(state);
-            }
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-    }
-    .await;
+    let ended = container.run(engine).await;
     let result = match ended {
         Ok(state) if state.exit_code == Some(0) => Ok(container.log(engine, LOG_LINES).await),
         Ok(_) => Err(container.ended(engine, "the container").await),
@@ -219,6 +209,18 @@ pub(super) async fn run_to_end(engine: &Engine, spec: Spec) -> Result<Vec<String
 }
 
 impl Container {
+    /// Starts it and waits for its end; how it ended.
+    pub(super) async fn run(&self, engine: &Engine) -> Result<ContainerState> {
+        self.start(engine).await?;
+        loop {
+            let state = self.state(engine).await?;
+            if state.running != Some(true) {
+                return Ok(state);
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     pub(super) async fn start(&self, engine: &Engine) -> Result<()> {
         engine
             .api
@@ -326,6 +328,40 @@ impl Container {
             Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(failed("look into the container", error)),
         }
+    }
+
+    /// A small text, whether the container runs or not; None: it is not there.
+    pub(super) async fn read(&self, engine: &Engine, path: &str) -> Result<Option<String>> {
+        let bytes = self.read_bytes(engine, path).await?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// A small file, whether the container runs or not; None: it is not there.
+    pub(super) async fn read_bytes(&self, engine: &Engine, path: &str) -> Result<Option<Vec<u8>>> {
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path(path)
+            .build();
+        let mut pieces = engine.api.download_from_container(&self.id, Some(options));
+        let mut archive = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => archive.extend_from_slice(&piece),
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => {
+                    return Err(failed(&format!("read `{path}` in the container"), error));
+                }
+            }
+        }
+        let unreadable = |error: std::io::Error| {
+            Error::stage(format!("cannot read `{path}` in the container")).because(error)
+        };
+        let mut bytes = Vec::new();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        for entry in archive.entries().map_err(unreadable)? {
+            let mut entry = entry.map_err(unreadable)?;
+            std::io::Read::read_to_end(&mut entry, &mut bytes).map_err(unreadable)?;
+        }
+        Ok(Some(bytes))
     }
 
     /// The last lines of what it wrote; nothing when the engine cannot say.
@@ -445,6 +481,9 @@ fn advice(image: &str, state: &ContainerState, log: &[String]) -> Option<String>
         format!("`{image}` is for another processor: pull it for this one")
     } else if state.exit_code == Some(137) {
         "if nobody ended it, `dmesg` tells whether memory ran out; then run again".to_owned()
+    } else if state.exit_code == Some(80) {
+        "`lockproof snapshot rm` removes the base that was changed, and the next run makes it anew"
+            .to_owned()
     } else if state.exit_code == Some(79) {
         "`lockproof clean --all` removes the damaged base, the next run makes it anew".to_owned()
     } else {

@@ -13,6 +13,7 @@ mod container;
 mod engine;
 mod exec;
 mod image;
+mod lay;
 mod owner;
 mod place;
 mod ready;

@@ -11,9 +11,12 @@ use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::base::MOUNT;
 use super::container::Container;
 use super::engine::{Engine, failed};
+use super::lay::inside;
 use crate::stage::Watch;
+use crate::stage::physical::{Files, Piece, is_left_out, wal_name};
 use crate::{Error, Result};
 
 /// In the base's volume: readable by the server and the tools, removed before the base is sealed.
@@ -51,18 +54,75 @@ pub(super) async fn place(
             .map_err(unreadable)?
     };
     let total = entries.iter().map(|entry| entry.size).sum::<u64>();
-    watch.advance(0, Some(total));
+    let packing = move |sender: &Sender, count: &Sent| pack(&folder, &entries, sender, count);
+    match upload(engine, container, PLACED, total, packing, watch).await? {
+        Uploaded::Whole => Ok(format!("{PLACED}/{inside}")),
+        Uploaded::Unreadable(error) => Err(unreadable(error)),
+        Uploaded::Refused(error) => Err(failed(
+            &format!("take `{}` into the container", path.display()),
+            error,
+        )),
+    }
+}
 
+/// Uploads a physical snapshot as the folder `data` of the base: its files, or what is in its archives.
+pub(super) async fn lay(
+    engine: &Engine,
+    container: &Container,
+    files: Files,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let total = files.bytes();
+    let packing = move |sender: &Sender, count: &Sent| pack_files(&files, sender, count);
+    match upload(engine, container, MOUNT, total, packing, watch).await? {
+        Uploaded::Whole => Ok(()),
+        Uploaded::Unreadable(error) => Err(Error::stage(
+            "the physical snapshot cannot be read to its end",
+        )
+        .because(error)
+        .help("copy or take it again, and compare its size with the original's")),
+        Uploaded::Refused(error) => Err(failed(
+            "take the physical snapshot into the container",
+            error,
+        )),
+    }
+}
+
+/// Where pieces of an archive go.
+type Sender = mpsc::Sender<io::Result<Bytes>>;
+
+/// Bytes of files that were packed.
+pub(super) type Sent = Arc<AtomicU64>;
+
+/// How an upload ended.
+enum Uploaded {
+    Whole,
+    /// A file of ours could not be read.
+    Unreadable(io::Error),
+    /// The engine did not take it.
+    Refused(bollard::errors::Error),
+}
+
+/// Streams what `pack` packs into a folder of the container.
+async fn upload(
+    engine: &Engine,
+    container: &Container,
+    folder: &str,
+    total: u64,
+    pack: impl FnOnce(&Sender, &Sent) -> io::Result<()> + Send + 'static,
+    watch: &dyn Watch,
+) -> Result<Uploaded> {
+    watch.advance(0, Some(total));
     let (sender, receiver) = mpsc::channel(PIECES);
-    let sent = Arc::new(AtomicU64::new(0));
+    let sent = Sent::default();
     let count = Arc::clone(&sent);
     // Ends by itself when the request is dropped: its next piece is not taken.
-    let packing = tokio::task::spawn_blocking(move || pack(&folder, &entries, &sender, &count));
+    let packing = tokio::task::spawn_blocking(move || pack(&sender, &count));
     let body = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
     let options = UploadToContainerOptionsBuilder::default()
-        .path(PLACED)
+        .path(folder)
         .build();
     let api = engine.unhurried();
     let upload =
@@ -80,18 +140,111 @@ pub(super) async fn place(
         .map_err(|error| Error::defect("packing files failed").because(error))?;
     // A file that cannot be read breaks the upload too: the first cause is the one to tell. A
     // broken pipe is the other way around.
-    match (packed, uploaded) {
-        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Err(unreadable(error)),
-        (_, Err(error)) => Err(failed(
-            &format!("take `{}` into the container", path.display()),
-            error,
-        )),
-        (Err(error), Ok(())) => Err(unreadable(error)),
+    Ok(match (packed, uploaded) {
+        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Uploaded::Unreadable(error),
+        (_, Err(error)) => Uploaded::Refused(error),
+        (Err(error), Ok(())) => Uploaded::Unreadable(error),
         (Ok(()), Ok(())) => {
             watch.advance(total, Some(total));
-            Ok(format!("{PLACED}/{inside}"))
+            Uploaded::Whole
         }
+    })
+}
+
+/// Every member as the folder `data`, and archived WAL beside it.
+fn pack_files(files: &Files, sender: &Sender, count: &Sent) -> io::Result<()> {
+    let mut archive = tar::Builder::new(Pipe {
+        sender: sender.clone(),
+        piece: Vec::with_capacity(PIECE),
+    });
+    let packed = (|| {
+        archive.append_data(
+            &mut header(tar::EntryType::Directory, 0),
+            "data",
+            io::empty(),
+        )?;
+        for piece in &files.pieces {
+            match piece {
+                Piece::Folder(folder) => {
+                    for entry in collect(folder, Path::new(""))? {
+                        if entry.inside.as_os_str().is_empty() || is_left_out(&entry.inside) {
+                            continue;
+                        }
+                        append(&mut archive, &inside(&entry.inside), &entry, count)?;
+                    }
+                }
+                Piece::Archive { file, to } => Files::members(file, to, |member| {
+                    let path = inside(&member.path);
+                    match member.content {
+                        None => archive.append_data(
+                            &mut header(tar::EntryType::Directory, 0),
+                            path,
+                            io::empty(),
+                        ),
+                        Some((size, content)) => {
+                            count.fetch_add(size, Ordering::Relaxed);
+                            archive.append_data(
+                                &mut header(tar::EntryType::Regular, size),
+                                path,
+                                content,
+                            )
+                        }
+                    }
+                })?,
+            }
+        }
+        if let Some(wal) = &files.wal {
+            archive.append_data(
+                &mut header(tar::EntryType::Directory, 0),
+                "wal",
+                io::empty(),
+            )?;
+            for entry in std::fs::read_dir(wal)? {
+                let path = entry?.path();
+                let Some(name) = wal_name(&path) else {
+                    continue;
+                };
+                let mut content = Vec::new();
+                crate::stage::physical::archive::open(&path)?.read_to_end(&mut content)?;
+                let mut header = header(tar::EntryType::Regular, content.len() as u64);
+                archive.append_data(
+                    &mut header,
+                    Path::new("wal").join(name),
+                    content.as_slice(),
+                )?;
+            }
+        }
+        archive.finish()?;
+        archive.get_mut().flush()
+    })();
+    broken_off(&packed, sender);
+    packed
+}
+
+/// Breaks the upload off instead of letting half an archive pass for a whole one.
+fn broken_off(packed: &io::Result<()>, sender: &Sender) {
+    if let Err(error) = packed {
+        sender
+            .blocking_send(Err(io::Error::new(error.kind(), error.to_string())))
+            .ok();
     }
+}
+
+fn append(
+    archive: &mut tar::Builder<Pipe>,
+    path: &Path,
+    entry: &Entry,
+    count: &Sent,
+) -> io::Result<()> {
+    if entry.is_folder {
+        return archive.append_data(&mut header(tar::EntryType::Directory, 0), path, io::empty());
+    }
+    let file = Exactly {
+        file: File::open(&entry.source)?,
+        left: entry.size,
+        count,
+    };
+    archive.append_data(&mut header(tar::EntryType::Regular, entry.size), path, file)
 }
 
 /// One file or folder to pack.
@@ -151,28 +304,12 @@ fn pack(
             io::empty(),
         )?;
         for entry in entries {
-            if entry.is_folder {
-                let mut header = header(tar::EntryType::Directory, 0);
-                archive.append_data(&mut header, &entry.inside, io::empty())?;
-            } else {
-                let file = Exactly {
-                    file: File::open(&entry.source)?,
-                    left: entry.size,
-                    count,
-                };
-                let mut header = header(tar::EntryType::Regular, entry.size);
-                archive.append_data(&mut header, &entry.inside, file)?;
-            }
+            append(&mut archive, &entry.inside, entry, count)?;
         }
         archive.finish()?;
         archive.get_mut().flush()
     })();
-    if let Err(error) = &packed {
-        // Breaks the upload off instead of letting half an archive pass for a whole one.
-        sender
-            .blocking_send(Err(io::Error::new(error.kind(), error.to_string())))
-            .ok();
-    }
+    broken_off(&packed, sender);
     packed
 }
 

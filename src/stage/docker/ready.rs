@@ -11,12 +11,30 @@ use tokio_postgres::NoTls;
 use super::container::Container;
 use super::engine::Engine;
 use super::exec::ContainerTools;
+use crate::stage::connect::quoted;
 use crate::stage::{Endpoint, Host, Secret, Tools};
 use crate::{Error, Result};
 
+/// Who may do everything, and in which database that can be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Admin {
+    pub(super) superuser: String,
+    pub(super) database: String,
+}
+
+impl Admin {
+    /// Those of a cluster that we made.
+    pub(super) fn ours() -> Self {
+        Self {
+            superuser: "postgres".to_owned(),
+            database: "postgres".to_owned(),
+        }
+    }
+}
+
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Waits for the server, gives the role `postgres` a new random password, and asks a query.
+/// Waits for the server, gives its superuser a new random password, and asks a query.
 ///
 /// The container's own server is the only one that listens on its network: the temporary server of
 /// an image's entrypoint has nothing but a socket.
@@ -24,6 +42,7 @@ pub(super) async fn ready(
     engine: &Engine,
     container: &Container,
     patience: Duration,
+    admin: &Admin,
 ) -> Result<Endpoint> {
     let begun = Instant::now();
     let addresses = container.addresses(engine).await?;
@@ -59,9 +78,9 @@ pub(super) async fn ready(
     let mut endpoint = Endpoint {
         host: Host::Tcp(host),
         port,
-        user: "postgres".to_owned(),
+        user: admin.superuser.clone(),
         password: None,
-        database: "postgres".to_owned(),
+        database: admin.database.clone(),
     };
     set_password(engine, container, &endpoint, &password, begun + patience).await?;
     endpoint.password = Some(password);
@@ -130,7 +149,8 @@ async fn set_password(
     let tools = ContainerTools { engine, container };
     let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1"].map(str::to_owned);
     let verifier = postgres_protocol::password::scram_sha_256(password.reveal().as_bytes());
-    let sql = format!("SET log_statement = 'none'; ALTER ROLE postgres PASSWORD '{verifier}';\n");
+    let role = quoted(&endpoint.user);
+    let sql = format!("SET log_statement = 'none'; ALTER ROLE {role} PASSWORD '{verifier}';\n");
     loop {
         let input = Box::new(std::io::Cursor::new(sql.clone().into_bytes()));
         let output = tools.run(endpoint, "psql", &arguments, Some(input)).await;
@@ -148,10 +168,11 @@ async fn set_password(
         alive(engine, container).await?;
         // 2: no connection, since the server is still starting up.
         if output.status != Some(2) || Instant::now() > deadline {
-            return Err(
-                Error::stage("the server did not take a password for the role `postgres`")
-                    .details(output.stderr),
-            );
+            return Err(Error::stage(format!(
+                "the server did not take a password for the role `{}`",
+                endpoint.user
+            ))
+            .details(output.stderr));
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -10,7 +10,9 @@ use super::engine::Engine;
 use super::exec::ContainerTools;
 use super::owner::Lock;
 use super::ready;
-use crate::stage::{Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch};
+use crate::stage::{
+    CloneMethod, Cloned, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Watch,
+};
 use crate::{Error, Result};
 
 /// From the finished clone to the first answer.
@@ -22,6 +24,7 @@ pub struct DockerStage {
     container: Container,
     name: String,
     endpoint: Endpoint,
+    cloned: Cloned,
     lock: Lock,
 }
 
@@ -63,7 +66,8 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     watch.phase("cloning the base");
     let container = container::create(engine, spec).await?;
     match bring_up(engine, &container, base, watch).await {
-        Ok(endpoint) => Ok(DockerStage {
+        Ok((endpoint, cloned)) => Ok(DockerStage {
+            cloned,
             engine: engine.clone(),
             container,
             name,
@@ -84,7 +88,7 @@ async fn bring_up(
     container: &Container,
     base: &Base,
     watch: &dyn Watch,
-) -> Result<Endpoint> {
+) -> Result<(Endpoint, Cloned)> {
     let begun = Instant::now();
     container.start(engine).await?;
     let mut pause = Duration::from_millis(20);
@@ -94,13 +98,17 @@ async fn bring_up(
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_millis(300));
     }
-    watch.note(&format!(
-        "the base was cloned in {:.1} s",
-        begun.elapsed().as_secs_f64()
-    ));
+    let how = container.read(engine, "/lockproof/run/cloned").await?;
+    let cloned = Cloned {
+        method: match how.as_deref().map(str::trim) {
+            Some("reflink") => CloneMethod::Reflink,
+            _ => CloneMethod::Copy,
+        },
+        took: begun.elapsed(),
+    };
     watch.phase("starting the server");
-    let server = ready::ready(engine, container, START).await?;
-    Ok(server.in_database(&base.request.database))
+    let server = ready::ready(engine, container, START, &base.admin).await?;
+    Ok((server.in_database(&base.request.database), cloned))
 }
 
 /// What the engine accepts in a name.
@@ -168,6 +176,11 @@ impl DockerStage {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         noticed.details(self.log_tail().await)
+    }
+
+    /// How its data were cloned from the base.
+    pub fn cloned(&self) -> &Cloned {
+        &self.cloned
     }
 
     /// The name of its container.

@@ -6,23 +6,27 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::binaries::Installation;
+use super::copy::{Job, copy, on_threads};
 use super::folder::{Folder, cannot, remove};
-use super::server::{Launch, Listen, SUPERUSER, Server, free_port};
+use super::listing::Listing;
+use super::server::{Admin, Launch, Listen, SUPERUSER, Server, free_port};
 use super::tools::LocalTools;
+use super::tree::{Links, Stop};
 use super::user::Account;
-use super::{disk, sweep};
+use super::{adopt, disk, sweep};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{Fill, Request, Watch};
+use crate::stage::{CloneMethod, Fill, Origin, Request, Watch};
 use crate::{Error, Result};
 
 /// Raised when bases are made in a way that older ones were not.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MARKER: &str = "base.json";
 const BUILDING: &str = ".building-";
 /// A large restore's last checkpoint writes everything that is still in memory.
@@ -57,6 +61,7 @@ struct Marker {
     database: String,
     server_version: String,
     bytes: u64,
+    superuser: String,
 }
 
 /// A restored data folder of the cache. While this value lives, nobody removes the folder.
@@ -87,6 +92,14 @@ impl Base {
         self.marker.bytes
     }
 
+    pub(super) fn admin(&self) -> Admin {
+        Admin {
+            superuser: self.marker.superuser.clone(),
+            // Another server's cluster need not have the one that `initdb` makes.
+            database: self.marker.database.clone(),
+        }
+    }
+
     /// True when it was there already and nothing was restored.
     pub fn reused(&self) -> bool {
         self.reused
@@ -95,6 +108,34 @@ impl Base {
     /// The data folder that clones are copied from.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// Clones its data, and sees on the way that they are what they were when it was made.
+    pub(super) async fn clone_into(&self, to: &Path, watch: &dyn Watch) -> Result<CloneMethod> {
+        let listing = Listing::read(&self.folder).ok_or_else(|| {
+            Error::stage(format!(
+                "the restored snapshot `{}` has no list of its files any more",
+                self.folder.display()
+            ))
+        });
+        let job = |listing| Job {
+            from: self.data(),
+            to: to.to_owned(),
+            account: self.account.clone(),
+            links: Links::Refuse,
+            left_out: |_| false,
+            listing: Some(listing),
+        };
+        let cloned = match listing {
+            Ok(listing) => copy(job(listing), watch).await,
+            Err(error) => Err(error),
+        };
+        cloned.map_err(|error| {
+            error.or_help(format!(
+                "`lockproof snapshot rm {}` removes it, and the next run restores it anew",
+                self.key()
+            ))
+        })
     }
 }
 
@@ -295,20 +336,31 @@ async fn build<F: Fill>(
         .await?
         .ok_or_else(|| Error::defect(format!("`{}` was just removed", path.display())))?;
     let outcome = build_in(&mut folder, installation, account, request, fill, watch).await;
-    if let Err(error) = outcome {
-        let log = super::server::tail(&folder.log(), 200);
-        let error = disk::explain(error, cache, &log);
-        // Its own failure would only hide the first one; `clean` tries again.
-        let _ = folder.remove();
-        return Err(error);
-    }
+    let admin = match outcome {
+        Ok(admin) => admin,
+        Err(error) => {
+            let log = super::server::tail(&folder.log(), 200);
+            let error = disk::explain(error, cache, &log);
+            // Its own failure would only hide the first one; `clean` tries again.
+            let _ = folder.remove();
+            return Err(error);
+        }
+    };
+    watch.phase("taking down what was restored");
+    let (data, bytes) = (folder.data(), disk::used(&folder.data()));
+    let listing = on_threads(Arc::new(Stop::default()), watch, bytes, move |stop| {
+        Listing::make(&data, stop)
+    })
+    .await?;
+    listing.write(folder.path())?;
     let marker = Marker {
         format: FORMAT,
         key: key.to_owned(),
         base_digest: request.base_digest.clone(),
         database: request.database.clone(),
         server_version: installation.version.clone(),
-        bytes: disk::used(&folder.data()),
+        bytes,
+        superuser: admin.superuser,
     };
     publish(folder, &bases.join(key), &marker).map_err(|error| disk::explain(error, cache, &[]))
 }
@@ -320,9 +372,32 @@ async fn build_in<F: Fill>(
     request: &Request,
     fill: &F,
     watch: &dyn Watch,
-) -> Result<()> {
-    watch.phase("making a database cluster");
-    init(installation, account, &folder.data()).await?;
+) -> Result<Admin> {
+    let origin = fill.origin()?;
+    let admin = match &origin {
+        Origin::New => {
+            watch.phase("making a database cluster");
+            init(installation, account, &folder.data()).await?;
+            Admin::ours()
+        }
+        Origin::Files(files) => {
+            let ground = adopt::Ground {
+                installation,
+                account,
+                folder: folder.path(),
+            };
+            let adopted = ground.adopt(files, request, watch).await?;
+            Admin {
+                superuser: adopted.superuser,
+                database: request.database.clone(),
+            }
+        }
+        Origin::Image { .. } | Origin::Volume { .. } => {
+            return Err(Error::defect(
+                "a local server was to reach into the container engine",
+            ));
+        }
+    };
 
     let mut settings: Vec<(String, String)> = request.filling().into_iter().collect();
     settings.extend(
@@ -334,6 +409,7 @@ async fn build_in<F: Fill>(
         installation,
         account,
         listen: Listen::SocketOnly,
+        admin: &admin,
         settings,
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
@@ -343,7 +419,9 @@ async fn build_in<F: Fill>(
         placed: folder.path().join("placed"),
     };
     let filled = async {
-        create_database(&server, &request.database).await?;
+        if origin == Origin::New {
+            create_database(&server, &request.database).await?;
+        }
         let endpoint = server.endpoint(&request.database);
         fill.fill(&endpoint, &tools, watch).await
     }
@@ -363,8 +441,9 @@ async fn build_in<F: Fill>(
     watch.phase("writing the restored data to the disk");
     checkpoint(&server).await?;
     server.stop(STOP_WITHIN).await?;
-    settle(installation, account, folder).await?;
-    sync(installation, account, &folder.data()).await
+    settle(installation, account, &admin, folder).await?;
+    sync(installation, account, &folder.data()).await?;
+    Ok(admin)
 }
 
 /// Makes the cluster: UTF-8, and the one locale that sorts alike on every machine.
@@ -409,7 +488,7 @@ async fn create_database(server: &Server, name: &str) -> Result<()> {
     if name == "postgres" {
         return Ok(());
     }
-    connect(&server.endpoint("postgres"), "lockproof restore")
+    connect(&server.admin(), "lockproof restore")
         .await?
         .batch_execute(&format!(
             "CREATE DATABASE {} TEMPLATE template0",
@@ -422,7 +501,7 @@ async fn create_database(server: &Server, name: &str) -> Result<()> {
 }
 
 async fn checkpoint(server: &Server) -> Result<()> {
-    connect(&server.endpoint("postgres"), "lockproof restore")
+    connect(&server.admin(), "lockproof restore")
         .await?
         .batch_execute("CHECKPOINT")
         .await
@@ -437,15 +516,21 @@ async fn checkpoint(server: &Server) -> Result<()> {
 ///
 /// A server long in use writes into recycled segments. Without them the first statements of a
 /// migration would pay for making and syncing 16 MB files, some of them under their locks.
-async fn settle(installation: &Installation, account: &Account, folder: &mut Folder) -> Result<()> {
+async fn settle(
+    installation: &Installation,
+    account: &Account,
+    admin: &Admin,
+    folder: &mut Folder,
+) -> Result<()> {
     let launch = Launch {
         installation,
         account,
         listen: Listen::SocketOnly,
+        admin,
         settings: vec![("autovacuum".into(), "off".into())],
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
-    let client = connect(&server.endpoint("postgres"), "lockproof restore").await?;
+    let client = connect(&server.admin(), "lockproof restore").await?;
     let mut turns = String::new();
     for _ in 0..4 {
         turns.push_str(

@@ -3,15 +3,19 @@
 //! The server is a child of ours in a process group of its own, under an unprivileged account, with
 //! a random password that exists only in memory. What a killed process leaves behind, `sweep` ends.
 
+mod adopt;
 mod base;
 pub mod binaries;
 mod cold;
+mod copy;
 mod disk;
 mod folder;
+mod listing;
 mod process;
 mod server;
 mod sweep;
 mod tools;
+mod tree;
 pub mod user;
 
 use std::os::unix::fs::PermissionsExt;
@@ -25,10 +29,10 @@ pub use tools::LocalTools;
 pub use user::Account;
 
 use folder::{Folder, cannot};
-use server::{Launch, Listen, SUPERUSER, Server, free_port};
+use server::{Launch, Listen, Server, free_port};
 
-use super::connect::connect;
-use super::{Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
+use super::connect::{connect, quoted};
+use super::{Cloned, Endpoint, Fill, Host, Request, RunningStage, Secret, Watch};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -74,7 +78,8 @@ impl Local {
         let mut folder = run_folder(&cache, &request.run_id, &base.account).await?;
         let started = start_in(&mut folder, base, watch).await;
         match started {
-            Ok((server, endpoint)) => Ok(LocalStage {
+            Ok((server, endpoint, cloned)) => Ok(LocalStage {
+                cloned,
                 tools: LocalTools {
                     installation: base.installation.clone(),
                     account: base.account.clone(),
@@ -98,26 +103,33 @@ async fn start_in(
     folder: &mut Folder,
     base: &Base,
     watch: &dyn Watch,
-) -> Result<(Server, Endpoint)> {
+) -> Result<(Server, Endpoint, Cloned)> {
     watch.phase("copying the restored data");
-    clone(&base.data(), &folder.data(), &base.account).await?;
+    let begun = tokio::time::Instant::now();
+    let method = base.clone_into(&folder.data(), watch).await?;
     // Else the kernel writes it back during the run, and each commit of the migration waits for it.
     base::sync(&base.installation, &base.account, &folder.data()).await?;
+    let cloned = Cloned {
+        method,
+        took: begun.elapsed(),
+    };
     watch.phase("starting the server");
     let mut settings = vec![
         ("timezone".to_owned(), "UTC".to_owned()),
         ("log_timezone".to_owned(), "UTC".to_owned()),
     ];
     settings.extend(base.request.settings.clone());
+    let admin = base.admin();
     let launch = Launch {
         installation: &base.installation,
         account: &base.account,
         listen: Listen::Loopback,
+        admin: &admin,
         settings,
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
     match open_network(&server, &base.request.database).await {
-        Ok(endpoint) => Ok((server, endpoint)),
+        Ok(endpoint) => Ok((server, endpoint, cloned)),
         Err(error) => {
             let error = match server.ends_soon().await {
                 Some(_) => server.lost("the server was lost").because(error),
@@ -139,14 +151,17 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         rand::random::<u128>()
     );
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
-    let client = connect(&server.endpoint("postgres"), "lockproof start").await?;
+    let client = connect(&server.admin(), "lockproof start").await?;
     // On their own: a statement is logged as it arrives, with all that was sent along with it.
     let quiet = "SET log_statement = 'none'; SET log_min_duration_statement = -1;
          SET log_min_duration_sample = -1; SET log_min_error_statement = 'panic'";
     let password_is_set = async {
         client.batch_execute(quiet).await?;
         client
-            .batch_execute(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'"))
+            .batch_execute(&format!(
+                "ALTER ROLE {} PASSWORD '{verifier}'",
+                quoted(&server.admin().user)
+            ))
             .await
     };
     password_is_set
@@ -155,7 +170,7 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
     let endpoint = Endpoint {
         host: Host::Tcp("127.0.0.1".to_owned()),
         port: server.port(),
-        user: SUPERUSER.to_owned(),
+        user: server.admin().user,
         password: Some(Secret::new(password)),
         database: database.to_owned(),
     };
@@ -165,40 +180,6 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         .await
         .map_err(|error| Error::stage("the first query failed").because(error))?;
     Ok(endpoint)
-}
-
-/// Copies a data folder; on a file system that can, without copying a block.
-async fn clone(from: &Path, to: &Path, account: &Account) -> Result<()> {
-    let arguments: &[&str] = if cfg!(target_os = "macos") {
-        &["-ac"]
-    } else {
-        &["-a", "--reflink=auto"]
-    };
-    let output = account
-        .command(Path::new("cp"))
-        .args(arguments)
-        .arg(from)
-        .arg(to)
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| cannot("copy", from, error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    let lines: Vec<&str> = words.lines().collect();
-    Err(Error::stage(format!(
-        "cannot copy `{}` to `{}`",
-        from.display(),
-        to.display()
-    ))
-    .details(
-        lines[lines.len().saturating_sub(server::LOG_LINES)..]
-            .iter()
-            .copied(),
-    ))
 }
 
 /// The run's folder; the second and later stages of one run get a number.
@@ -257,6 +238,7 @@ fn check_run_id(run_id: &str) -> Result<()> {
 #[derive(Debug)]
 pub struct LocalStage {
     endpoint: Endpoint,
+    cloned: Cloned,
     // Before its folder: fields are dropped in this order.
     server: Server,
     folder: Folder,
@@ -289,6 +271,11 @@ impl LocalStage {
     /// Takes its data out of the kernel's memory.
     pub async fn chill(&self) -> Result<()> {
         cold::chill(&self.folder.data()).await
+    }
+
+    /// How its data were cloned from the base.
+    pub fn cloned(&self) -> &Cloned {
+        &self.cloned
     }
 
     /// The server's process; None: it has ended.
@@ -337,11 +324,12 @@ impl RunningStage for LocalStage {
         let pid = server.pid().unwrap_or_default();
         let text = format!(
             "the stage keeps running (process {pid}, files in `{}`)\n\
-             connect:  psql 'host={} port={} user={SUPERUSER} dbname={}'\n\
+             connect:  psql 'host={} port={} user={} dbname={}'\n\
              end it:   kill -INT {pid}   (then `lockproof clean` removes its files)",
             folder.path().display(),
             folder.sockets().display(),
             server.port(),
+            endpoint.user.replace('\\', "\\\\").replace('\'', "\\'"),
             endpoint.database.replace('\\', "\\\\").replace('\'', "\\'"),
         );
         server.leave();

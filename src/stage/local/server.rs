@@ -32,12 +32,30 @@ pub(super) enum Listen {
     Loopback,
 }
 
+/// Who may do everything, and in which database that can be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Admin {
+    pub superuser: String,
+    pub database: String,
+}
+
+impl Admin {
+    /// Those of a cluster that we made.
+    pub fn ours() -> Self {
+        Self {
+            superuser: SUPERUSER.to_owned(),
+            database: "postgres".to_owned(),
+        }
+    }
+}
+
 /// How a server is started.
 #[derive(Debug)]
 pub(super) struct Launch<'a> {
     pub installation: &'a Installation,
     pub account: &'a Account,
     pub listen: Listen,
+    pub admin: &'a Admin,
     /// Later ones win.
     pub settings: Vec<(String, String)>,
 }
@@ -48,6 +66,7 @@ pub(super) struct Server {
     child: Child,
     port: u16,
     sockets: PathBuf,
+    admin: Admin,
     log: PathBuf,
     left_running: bool,
 }
@@ -134,6 +153,7 @@ impl Server {
             child,
             port,
             sockets: folder.sockets().to_owned(),
+            admin: launch.admin.clone(),
             log,
             left_running: false,
         })
@@ -144,10 +164,15 @@ impl Server {
         Endpoint {
             host: Host::Unix(self.sockets.clone()),
             port: self.port,
-            user: SUPERUSER.to_owned(),
+            user: self.admin.superuser.clone(),
             password: None,
             database: database.to_owned(),
         }
+    }
+
+    /// The superuser where everything can be done.
+    pub fn admin(&self) -> Endpoint {
+        self.endpoint(&self.admin.database)
     }
 
     pub fn port(&self) -> u16 {
@@ -182,7 +207,7 @@ impl Server {
 
     async fn ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
-        let endpoint = self.endpoint("postgres");
+        let endpoint = self.admin();
         loop {
             if let Some(status) = self.exited() {
                 return Err(self.lost(&format!("the server did not start: {}", ended(status))));
@@ -379,7 +404,7 @@ mod tests {
             .await
             .expect("a folder")
             .expect("a new one");
-        super::super::clone(&base.data(), &folder.data(), &base.account)
+        base.clone_into(&folder.data(), &crate::stage::watch::Unwatched)
             .await
             .expect("a copy");
 
@@ -389,6 +414,7 @@ mod tests {
             installation: &base.installation,
             account: &base.account,
             listen: Listen::Loopback,
+            admin: &base.admin(),
             settings: Vec::new(),
         };
         let asked = AtomicU32::new(0);

@@ -1,4 +1,5 @@
 # After the filling server ended cleanly: everything reaches the disk, then the marker says so.
+# Arguments: the superuser, a database.
 prepare_user
 cd /lockproof/base
 rm -rf placed pg_hba.conf
@@ -6,5 +7,9 @@ rm -rf placed pg_hba.conf
     cat /tmp/sync.log >&2
     exit 1
 }
-du -sk data | cut -f1 >complete.new
+files >files.list
+{
+    du -sk data | cut -f1
+    printf '%s\n' "$@"
+} >complete.new
 mv complete.new complete

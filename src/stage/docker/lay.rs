@@ -1,0 +1,242 @@
+//! Lays a copy of another server's data folder into a base's volume and adopts it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::base::{self, Base, MOUNT};
+use super::clean;
+use super::container::{self, Access, Container, Spec};
+use super::engine::Engine;
+use super::image;
+use super::place::{self, Sent};
+use super::ready::Admin;
+use crate::stage::physical::adopt;
+use crate::stage::{Origin, Watch, physical};
+use crate::{Error, Result};
+
+/// Where another volume is mounted.
+const SOURCE: &str = "/lockproof/source";
+
+/// More databases than this are not listed.
+const LINES: usize = 1000;
+
+/// What is at an origin that only the engine can look into; nothing where our own digest has it.
+pub(super) async fn identity(
+    engine: &Engine,
+    origin: &Origin,
+    at: &image::ImageInfo,
+    labels: HashMap<String, String>,
+    watch: &dyn Watch,
+) -> Result<String> {
+    match origin {
+        Origin::New | Origin::Files(_) => Ok(String::new()),
+        Origin::Image { image, .. } => Ok(image::ensure(engine, image, watch).await?.id),
+        Origin::Volume { volume, path } => {
+            refuse_unusable(engine, volume).await?;
+            let spec = Spec::script(&at.name, &at.id, "", Vec::new())
+                .labels(labels.clone())
+                .volume(Some(volume), SOURCE, Access::ReadOnly, labels);
+            let container = container::create(engine, spec).await?;
+            // Every shutdown and checkpoint rewrites it.
+            let control = container
+                .read_bytes(engine, &format!("{SOURCE}/{path}/global/pg_control"))
+                .await;
+            container.remove(engine).await?;
+            let control = control?.ok_or_else(|| {
+                Error::stage(format!(
+                    "there is no data folder at `{path}` in the volume `{volume}`"
+                ))
+                .help("name the folder in it with `source.path`")
+            })?;
+            Ok(Sha256::digest(&control)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect())
+        }
+    }
+}
+
+/// An engine would silently make an empty volume; a server that runs changes what is copied.
+async fn refuse_unusable(engine: &Engine, volume: &str) -> Result<()> {
+    if base::labels(engine, volume).await?.is_none() {
+        return Err(Error::stage(format!("the engine has no volume `{volume}`"))
+            .help("`docker volume ls` lists them; name one as `source.volume`"));
+    }
+    let running = clean::containers(engine, "volume", volume).await?;
+    match running.iter().find(|container| container.is_running) {
+        None => Ok(()),
+        Some(container) => Err(Error::stage(format!(
+            "the container `{}` runs on the volume `{volume}`",
+            container.name
+        ))
+        .help("stop it, or take a base backup of its server with `pg_basebackup` and name that")),
+    }
+}
+
+/// Lays it and adopts it; who may do everything in it.
+pub(super) async fn lay(
+    engine: &Engine,
+    base: &Base,
+    origin: &Origin,
+    labels: &HashMap<String, String>,
+    watch: &dyn Watch,
+) -> Result<Admin> {
+    let mut verified = false;
+    let mut conf = String::new();
+    match origin {
+        Origin::New => return Ok(Admin::ours()),
+        Origin::Files(files) => {
+            files.refuse_running()?;
+            watch.phase("comparing the base backup with its manifest");
+            verified = verify(files, watch).await?;
+            if let Some(physical::Piece::Folder(folder)) = files.pieces.first() {
+                conf = adopt::settings_in(folder);
+            }
+        }
+        Origin::Image { image, path } => {
+            watch.phase(&format!("copying the data folder of the image `{image}`"));
+            let image = image::ensure(engine, image, watch).await?;
+            let arguments = path.iter().cloned().collect();
+            let spec = Spec::script(
+                &image.name,
+                &image.id,
+                include_str!("scripts/take.sh"),
+                arguments,
+            );
+            conf = take(engine, base, spec, labels).await?;
+        }
+        Origin::Volume { volume, path } => {
+            refuse_unusable(engine, volume).await?;
+            watch.phase(&format!("copying the data folder of the volume `{volume}`"));
+            let arguments = vec![format!("{SOURCE}/{path}")];
+            let at = &base.image;
+            let spec = Spec::script(&at.name, &at.id, include_str!("scripts/take.sh"), arguments)
+                .volume(Some(volume), SOURCE, Access::ReadOnly, labels.clone());
+            conf = take(engine, base, spec, labels).await?;
+        }
+    }
+    let mut arguments = vec!["/lockproof/base".to_owned(), conf];
+    arguments.extend(
+        base.request
+            .settings
+            .iter()
+            .filter(|(name, _)| name.as_str() == "shared_preload_libraries")
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    let script = format!("prepare_user\n{}", adopt::SCRIPT);
+    let spec = Spec::script(&base.image.name, &base.image.id, &script, arguments)
+        .environment(&[("LOCKPROOF_VERIFIED", if verified { "yes" } else { "no" })])
+        .labels(labels.clone())
+        .volume(Some(&base.volume), MOUNT, Access::ReadWrite, labels.clone());
+    let container = container::create(engine, spec).await?;
+    let adopted = async {
+        if let Origin::Files(files) = origin {
+            watch.phase("taking the physical snapshot into the container");
+            place::lay(engine, &container, files.clone(), watch).await?;
+        }
+        watch.phase("recovering the physical snapshot");
+        let state = container.run(engine).await?;
+        let said = container.log(engine, LINES).await;
+        match state.exit_code {
+            Some(0) => adopt::adopted(&said, &base.request.database),
+            Some(78) => Err(image::without_server(&base.image.name)),
+            status => Err(adopt::failed(status, &said)),
+        }
+    }
+    .await;
+    container.remove(engine).await?;
+    Ok(Admin {
+        superuser: adopted?.superuser,
+        database: base.request.database.clone(),
+    })
+}
+
+/// Copies inside the engine; the settings that stay in force.
+async fn take(
+    engine: &Engine,
+    base: &Base,
+    spec: Spec,
+    labels: &HashMap<String, String>,
+) -> Result<String> {
+    let spec = spec.labels(labels.clone()).volume(
+        Some(&base.volume),
+        MOUNT,
+        Access::ReadWrite,
+        labels.clone(),
+    );
+    let container = container::create(engine, spec).await?;
+    let taken = async {
+        let state = container.run(engine).await?;
+        if state.exit_code == Some(85) {
+            return Err(Error::stage("the source holds no data folder")
+                .details(container.log(engine, 3).await)
+                .help("name the folder in it with `source.path`"));
+        }
+        if state.exit_code != Some(0) {
+            return Err(container
+                .ended(engine, "the copying of the data folder")
+                .await);
+        }
+        Ok(adopt::settings(
+            settings_of(engine, &container, "postgresql.conf")
+                .await?
+                .as_deref(),
+            settings_of(engine, &container, "postgresql.auto.conf")
+                .await?
+                .as_deref(),
+        ))
+    }
+    .await;
+    container.remove(engine).await?;
+    taken
+}
+
+async fn settings_of(engine: &Engine, container: &Container, name: &str) -> Result<Option<String>> {
+    container
+        .read(engine, &format!("{MOUNT}/data/{name}"))
+        .await
+}
+
+async fn verify(files: &physical::Files, watch: &dyn Watch) -> Result<bool> {
+    let (files, total) = (files.clone(), files.bytes());
+    let (sent, done) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    /// Dropped with the future that waits: nobody reads on for nothing.
+    struct Stop(Arc<AtomicBool>);
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let _stop = Stop(Arc::clone(&done));
+    let count: Sent = Arc::clone(&sent);
+    let working = tokio::task::spawn_blocking(move || {
+        files.verify(&|bytes| {
+            count.fetch_add(bytes, Ordering::Relaxed);
+            !done.load(Ordering::Relaxed)
+        })
+    });
+    tokio::pin!(working);
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            verified = &mut working => {
+                return verified
+                    .map_err(|error| Error::defect("verifying a backup broke off").because(error))?;
+            }
+            _ = ticks.tick() => watch.advance(sent.load(Ordering::Relaxed), Some(total)),
+        }
+    }
+}
+
+/// Where a member of an archive goes in the volume.
+pub(super) fn inside(path: &Path) -> std::path::PathBuf {
+    Path::new("data").join(path)
+}
