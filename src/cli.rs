@@ -67,6 +67,17 @@ pub enum Cadence {
     Fixed,
 }
 
+/// What of the data is in memory when a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Warmth {
+    /// Everything was read once, as far as it fits
+    Warm,
+    /// Nothing: a scan reads the disk
+    Cold,
+    /// Whatever a fresh copy leaves in the kernel's memory; the server's is empty
+    AsIs,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -201,6 +212,25 @@ pub struct Run {
         help_heading = "Scenario"
     )]
     pub snapshot: Option<String>,
+    /// The oldest that the snapshot may be, such as 30d; an older one is refused before it is restored
+    ///
+    /// Without a limit, one older than 30 days is warned of.
+    #[arg(
+        long,
+        env = "LOCKPROOF_MAX_AGE",
+        value_name = "AGE",
+        help_heading = "Scenario"
+    )]
+    pub max_age: Option<String>,
+    /// What of the data is in memory when each replay begins [default: as the snapshot says, else as-is]
+    #[arg(
+        long,
+        env = "LOCKPROOF_WARMTH",
+        value_name = "HOW",
+        help_heading = "Scenario"
+    )]
+    #[arg(value_enum)]
+    pub warmth: Option<Warmth>,
     /// Sets a variable of the scenario or of its snapshot; repeatable
     ///
     /// Replaces ${name} in the SQL and in the strings of scenario.toml. In the environment variable,

@@ -39,6 +39,10 @@ pub struct Plan {
     pub replays: u32,
     /// How many times all of it is measured; the worst counts.
     pub repeat: u32,
+    /// What of the data is in memory when a replay begins; None: what the snapshot says.
+    pub warmth: Option<Warmth>,
+    /// The oldest that the snapshot may be; None: what the snapshot says.
+    pub max_age: Option<Duration>,
     /// Whether literals of the SQL may reach reports and recordings.
     pub literals: Literals,
 }
@@ -52,6 +56,30 @@ pub enum Cadence {
     /// One interval, always.
     #[default]
     Fixed,
+}
+
+/// What of the data is in memory when a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warmth {
+    /// All that fits: everything was read once.
+    Warm,
+    /// Nothing: neither the server nor the kernel has a page of it.
+    Cold,
+    /// Whatever a fresh copy leaves behind: as a rule in the kernel's memory, not in the server's.
+    #[default]
+    AsIs,
+}
+
+impl Warmth {
+    /// `warm`, `cold` or `as-is`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+            Self::AsIs => "as-is",
+        }
+    }
 }
 
 /// A scenario's name and the digest of everything that it consists of.

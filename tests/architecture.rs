@@ -18,6 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock::Mono",
             "pg::LockMode",
             "pg::names",
+            // What the stage was is handed on as it was recorded.
+            "plan::Warmth",
             "recording::format",
             "sql",
             "stage::Cloned",
@@ -140,13 +142,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replay",
             "report",
             "snapshot",
+            // Literals of what a snapshot says of its rows are hidden like those of statements.
+            "sql::normalise",
             "stage",
         ],
     ),
     (
         "snapshot",
         &[
+            // One list says which settings a stage may have, wherever they are written.
+            "config::carried",
+            "config::conf",
             "config::suggest",
+            "config::units",
             "config::vars",
             "error",
             "recording::format",
@@ -201,7 +209,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("rustls_native_certs", &["stage/tls"]),
     ("tokio_rustls", &["stage/tls"]),
-    ("toml", &["config", "snapshot/manifest.rs"]),
+    (
+        "toml",
+        &["config", "snapshot/manifest.rs", "snapshot/manifest"],
+    ),
     ("x509_cert", &["stage/tls"]),
 ];
 

@@ -258,6 +258,7 @@ fn program(
         digest: None,
         taken_at: None,
         tables: Vec::new(),
+        ..Default::default()
     };
     let mut events = vec![
         Event::Stage {
@@ -265,6 +266,8 @@ fn program(
             image: None,
             server_version: "15".to_owned(),
             settings: std::collections::BTreeMap::new(),
+            role: None,
+            warmth: None,
             snapshot,
             cloned: None,
             notes: Vec::new(),

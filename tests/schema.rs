@@ -179,7 +179,7 @@ fn validate(value: &Value, schema: &Value, root: &Value, at: &str, complaints: &
     };
     for (keyword, rule) in keywords {
         match keyword.as_str() {
-            "$schema" | "$id" | "$defs" | "title" | "description" | "format" => {}
+            "$schema" | "$id" | "$defs" | "title" | "description" | "format" | "default" => {}
             "type" => {
                 let wanted: Vec<&str> = match rule {
                     Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),

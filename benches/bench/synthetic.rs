@@ -87,11 +87,14 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
         image: None,
         server_version: "17.0".to_owned(),
         settings: Default::default(),
+        role: None,
+        warmth: None,
         snapshot: SnapshotFacts {
             name: "bench".to_owned(),
             digest: None,
             taken_at: None,
             tables: Vec::new(),
+            ..Default::default()
         },
         cloned: None,
         notes: Vec::new(),

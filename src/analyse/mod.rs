@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::bounds::Bounds;
 use crate::clock::Mono;
 use crate::pg::LockMode;
+use crate::plan::Warmth;
 use crate::recording::format::{
     Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
@@ -56,6 +57,10 @@ pub struct StageFacts {
     pub server_version: String,
     /// Settings that decide verdicts.
     pub settings: std::collections::BTreeMap<String, String>,
+    /// The role that the migration ran as; None: the superuser, or the one of an external URL.
+    pub role: Option<String>,
+    /// What of the data was in memory when each replay began; None: nobody saw to it.
+    pub warmth: Option<Warmth>,
     /// What it started from.
     pub snapshot: SnapshotFacts,
     /// How the first replay's data were cloned.
@@ -244,6 +249,8 @@ impl Analyst {
                 image,
                 server_version,
                 settings,
+                role,
+                warmth,
                 snapshot,
                 cloned,
                 notes,
@@ -253,6 +260,8 @@ impl Analyst {
                     image,
                     server_version,
                     settings,
+                    role,
+                    warmth,
                     snapshot,
                     cloned,
                     notes,

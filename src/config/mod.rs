@@ -4,6 +4,8 @@
 //! defaults. Unknown keys are refused with their path. Reads files; runs and writes nothing.
 
 pub mod budgets;
+pub mod carried;
+pub mod conf;
 pub mod digest;
 pub mod discover;
 pub mod document;

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
-    StageChoice, Step,
+    StageChoice, Step, Warmth,
 };
 use crate::snapshot::Manifest;
+use crate::snapshot::manifest::Travels;
 use crate::{Error, Result, cli};
 
 /// The command line, as far as it is read before the scenario.
@@ -38,6 +39,8 @@ struct Snapshot {
     choice: Option<SnapshotChoice>,
     /// The variables that it declares, with its own values for them.
     declared: BTreeMap<String, String>,
+    /// What of production comes with it.
+    travels: Travels,
 }
 
 impl Request<'_> {
@@ -96,6 +99,9 @@ impl Request<'_> {
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
         let replays = self.replays(Some(&document), typed.replays.as_ref())?;
+        let max_age = self.max_age(Some(&document), typed.max_age.as_ref())?;
+        let warmth = self.warmth(typed.warmth)?;
+        let travels = snapshot.travels.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
@@ -105,6 +111,9 @@ impl Request<'_> {
                 policy,
                 interval,
                 replays,
+                travels,
+                max_age,
+                warmth,
             },
             Some((&document, &typed.stage)),
             notes,
@@ -148,6 +157,9 @@ impl Request<'_> {
         };
         let interval = self.interval(None, None)?;
         let replays = self.replays(None, None)?;
+        let max_age = self.max_age(None, None)?;
+        let warmth = self.warmth(None)?;
+        let travels = snapshot.travels.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
@@ -157,6 +169,9 @@ impl Request<'_> {
                 policy,
                 interval,
                 replays,
+                travels,
+                max_age,
+                warmth,
             },
             None,
             notes,
@@ -177,6 +192,9 @@ impl Request<'_> {
             mut policy,
             interval,
             replays,
+            travels,
+            max_age,
+            warmth,
         } = parts;
         let run = self.run;
         typed_policy(
@@ -195,10 +213,11 @@ impl Request<'_> {
                     "the database is empty: its holds prove nothing about real rows".to_owned(),
                 );
             }
-            SnapshotChoice::Folder { .. } => {}
+            SnapshotChoice::Folder { .. } => notes.extend(travels.left_out_note()),
         }
+        let settings = &travels.settings;
         Ok(Plan {
-            stage: stage::plan(run, self.choice, stage, self.surroundings, notes)?,
+            stage: stage::plan(run, self.choice, settings, stage, self.surroundings, notes)?,
             scenario,
             snapshot,
             steps,
@@ -210,6 +229,8 @@ impl Request<'_> {
             },
             replays,
             repeat,
+            warmth,
+            max_age,
             literals: if run.literals {
                 Literals::Shown
             } else {
@@ -253,9 +274,12 @@ impl Request<'_> {
             },
             (None, None) => return Ok(self.without_snapshot(external)),
         };
-        let declared = match &found {
-            Some(folder) => Manifest::load(folder)?.0.variables,
-            None => BTreeMap::new(),
+        let (declared, travels) = match &found {
+            Some(folder) => {
+                let (manifest, _) = Manifest::load(folder)?;
+                (manifest.variables, manifest.travels)
+            }
+            None => Default::default(),
         };
         let choice = match found {
             _ if external => SnapshotChoice::AsFound,
@@ -268,6 +292,7 @@ impl Request<'_> {
         Ok(Snapshot {
             choice: Some(choice),
             declared,
+            travels,
         })
     }
 
@@ -275,6 +300,7 @@ impl Request<'_> {
         Snapshot {
             choice: external.then_some(SnapshotChoice::AsFound),
             declared: BTreeMap::new(),
+            travels: Travels::default(),
         }
     }
 
@@ -319,6 +345,42 @@ impl Request<'_> {
                 .and_then(|text| read(&text))
                 .map_err(|unfit| document.unfit(&KeyPath::top("interval"), unfit)),
             _ => Ok(DEFAULT_INTERVAL),
+        }
+    }
+
+    fn max_age(
+        &self,
+        document: Option<&Document<'_>>,
+        typed: Option<&Value>,
+    ) -> Result<Option<Duration>> {
+        match (&self.run.max_age, document, typed) {
+            (Some(text), _, _) => units::age(text)
+                .map(Some)
+                .map_err(|unfit| option("--max-age", unfit)),
+            (None, Some(document), Some(value)) => units::with_unit(value)
+                .and_then(|text| units::age(&text))
+                .map(Some)
+                .map_err(|unfit| document.unfit(&KeyPath::top("max_age"), unfit)),
+            _ => Ok(None),
+        }
+    }
+
+    fn warmth(&self, typed: Option<Warmth>) -> Result<Option<Warmth>> {
+        let external = matches!(self.choice, StageChoice::External { .. });
+        match self.run.warmth {
+            Some(_) if external => Err(option(
+                "--warmth",
+                Unfit::new(
+                    "cannot be had with a `postgres://` stage: its memory is its owner's",
+                    "leave it out, or run on a stage of lockproof's own",
+                ),
+            )),
+            // What the scenario says is for a stage of its own.
+            None if external => Ok(None),
+            Some(cli::Warmth::Warm) => Ok(Some(Warmth::Warm)),
+            Some(cli::Warmth::Cold) => Ok(Some(Warmth::Cold)),
+            Some(cli::Warmth::AsIs) => Ok(Some(Warmth::AsIs)),
+            None => Ok(typed),
         }
     }
 
@@ -367,6 +429,9 @@ struct Parts {
     policy: Policy,
     interval: Duration,
     replays: u32,
+    travels: Travels,
+    max_age: Option<Duration>,
+    warmth: Option<Warmth>,
 }
 
 /// Hands the snapshot those of the variables that it declares.

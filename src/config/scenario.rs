@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Value;
 
-use crate::plan::{Level, StepKind, Wrap};
+use crate::plan::{Level, StepKind, Warmth, Wrap};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +25,10 @@ pub struct Scenario {
     pub _description: Option<String>,
     /// A name or a path.
     pub snapshot: Option<String>,
+    /// The oldest that the snapshot may be.
+    pub max_age: Option<Value>,
+    /// What is in memory when a replay begins.
+    pub warmth: Option<Warmth>,
     /// At most so many replays.
     pub replays: Option<Value>,
     /// Between two samples.

@@ -75,7 +75,8 @@ pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
     }
 }
 
-/// Everything about the stage; `typed` is the scenario's `[stage]` where there is one.
+/// Everything about the stage; `carried` are the settings that travel with the snapshot, `typed` is the
+/// scenario's `[stage]` where there is one.
 ///
 /// # Errors
 ///
@@ -83,6 +84,7 @@ pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
 pub fn plan(
     run: &cli::Run,
     choice: StageChoice,
+    carried: &BTreeMap<String, String>,
     typed: Option<(&Document<'_>, &StageText)>,
     surroundings: &Surroundings,
     notes: &mut Vec<String>,
@@ -109,6 +111,7 @@ pub fn plan(
             plan.settings
                 .insert((*name).to_owned(), (*value).to_owned());
         }
+        plan.settings.extend(carried.clone());
     }
     if let Some((document, typed)) = typed {
         of_scenario(document, typed, &mut plan, notes)?;

@@ -74,6 +74,29 @@ pub fn rest(text: &str) -> Result<Duration, Unfit> {
     Ok(duration)
 }
 
+/// An age, for which a day is 24 hours and a week seven days: `30d`, `12h`, `2w 3d`.
+pub fn age(text: &str) -> Result<Duration, Unfit> {
+    const HELP: &str = "write it with its unit, such as `30d`, `2w` or `12h`";
+    let text = text.trim();
+    if text.parse::<f64>().is_ok() {
+        return Err(Unfit::new(format!("has no unit: `{text}`"), HELP));
+    }
+    let span: jiff::Span = text
+        .parse()
+        .map_err(|_| Unfit::new(format!("is no age: `{text}`"), HELP))?;
+    // A month has no length of its own.
+    let longest = jiff::Unit::Week;
+    let duration = Some(span)
+        .filter(|span| span.get_months() == 0 && span.get_years() == 0)
+        .and_then(|span| {
+            span.total((longest, jiff::SpanRelativeTo::days_are_24_hours()))
+                .ok()
+        })
+        .filter(|weeks| *weeks > 0.0)
+        .and_then(|weeks| Duration::try_from_secs_f64(weeks * 7.0 * 86_400.0).ok());
+    duration.ok_or_else(|| Unfit::new(format!("is no possible age: `{text}`"), HELP))
+}
+
 /// A timeout that the server keeps in whole milliseconds, and for which 0 means none.
 pub fn server_timeout(text: &str) -> Result<Duration, Unfit> {
     let timeout = duration(text)?;
@@ -224,6 +247,22 @@ mod tests {
         );
         assert_eq!(message(duration("9999h")), "is too long: `9999h`");
         assert_eq!(rest("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn ages_have_days_and_weeks() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(age("30d"), Ok(days(30)));
+        assert_eq!(age("2w 1d"), Ok(days(15)));
+        assert_eq!(age("12h"), Ok(days(1) / 2));
+        assert_eq!(message(age("30")), "has no unit: `30`");
+        assert_eq!(message(age("soon")), "is no age: `soon`");
+        for impossible in ["1mo", "1y", "0d", "-3d", "3d ago"] {
+            assert_eq!(
+                message(age(impossible)),
+                format!("is no possible age: `{impossible}`")
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Mono;
 use crate::pg::LockMode;
-use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Wrap};
+use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Warmth, Wrap};
 use crate::stage::{Cloned, StageKind};
 
 /// The version that this code writes; it reads no other.
@@ -186,7 +186,7 @@ pub struct Trace {
 }
 
 /// A table of the snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TableFacts {
     /// Its name, with its schema unless that is `public`.
     pub name: String,
@@ -194,10 +194,19 @@ pub struct TableFacts {
     pub rows: u64,
     /// Bytes with indexes and TOAST.
     pub bytes: u64,
+    /// Rows that are dead and not yet vacuumed, as the server counts them; null where nobody asked.
+    #[serde(default)]
+    pub dead_rows: Option<u64>,
+    /// How much of the table is estimated to be empty or dead, in percent; null: never analyzed.
+    #[serde(default)]
+    pub bloat_percent: Option<u8>,
+    /// When it was last analyzed, UTC; null: never, or the server's counters were lost with a crash.
+    #[serde(default)]
+    pub analyzed_at: Option<String>,
 }
 
 /// The snapshot that the stage starts from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SnapshotFacts {
     /// Its name.
     pub name: String,
@@ -205,8 +214,81 @@ pub struct SnapshotFacts {
     pub digest: Option<String>,
     /// When it was taken from production; null where nobody said.
     pub taken_at: Option<String>,
+    /// Its age at the start of the run, in whole days; null where nobody said when it was taken.
+    #[serde(default)]
+    pub age_days: Option<i64>,
+    /// True when it is so old that its verdicts may not be those of today's data.
+    #[serde(default)]
+    pub stale: bool,
+    /// How the data came here; null where nothing was copied, or a recording does not say.
+    #[serde(default)]
+    pub copy: Option<CopyKind>,
+    /// Tables that are not whole: holds on them prove nothing about production's size.
+    #[serde(default)]
+    pub partial: Vec<PartialTable>,
+    /// What decides how the database compares and stores; null where a recording does not say.
+    #[serde(default)]
+    pub database: Option<Box<DatabaseFacts>>,
     /// Its tables, by name.
     pub tables: Vec<TableFacts>,
+}
+
+/// How data came to the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyKind {
+    /// Production's own files, with their bloat and statistics.
+    Physical,
+    /// Written anew: without production's bloat, and with statistics of its own.
+    Logical,
+}
+
+/// A table that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PartialTable {
+    /// Its name.
+    pub table: String,
+    /// Which of its rows are there, literals hidden unless asked for; null: none.
+    pub rows: Option<String>,
+}
+
+/// What decides how a database compares and stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DatabaseFacts {
+    /// Its encoding.
+    pub encoding: String,
+    /// True when the server checks its pages.
+    pub data_checksums: bool,
+    /// The time zone that the migration's sessions have.
+    pub time_zone: String,
+    /// The database's own collation, called `default`, then each whose version is not the recorded one.
+    pub collations: Vec<CollationFacts>,
+    /// Its extensions, by name.
+    pub extensions: Vec<ExtensionFacts>,
+}
+
+/// A collation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct CollationFacts {
+    /// Its name; `default` is the database's own.
+    pub name: String,
+    /// `libc`, `icu` or `builtin`.
+    pub provider: String,
+    /// Its locale.
+    pub locale: Option<String>,
+    /// The version that its indexes were built under; null where the server records none.
+    pub recorded_version: Option<String>,
+    /// The version that the server has now; null where it does not tell.
+    pub actual_version: Option<String>,
+}
+
+/// An extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ExtensionFacts {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// Percentiles of a time, in nanoseconds.
@@ -235,8 +317,14 @@ pub enum Event {
         image: Option<String>,
         /// `server_version`.
         server_version: String,
-        /// Settings that decide verdicts, by name.
+        /// Settings that decide verdicts, by name, as the migration's sessions have them.
         settings: std::collections::BTreeMap<String, String>,
+        /// The role that the migration ran as; None: the superuser, or the one of an external URL.
+        #[serde(default)]
+        role: Option<String>,
+        /// What of the data was in memory when each replay began; None: an external server's own.
+        #[serde(default)]
+        warmth: Option<Warmth>,
         /// What it started from.
         snapshot: SnapshotFacts,
         /// How the first replay's data were cloned; None: they were not, or nobody said.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::distribution;
 use super::model;
 use super::model::{
     Batches, Blocked, Budget, Command, Evidence, Hold, Policy, Quantiles, Repeats, Report, Run,
@@ -10,6 +9,7 @@ use super::model::{
 };
 use super::text::{self, ms};
 use super::wording;
+use super::{distribution, fidelity};
 use crate::analyse::{self, StageFacts, StepFacts, Timeline};
 use crate::bounds::Bounds;
 use crate::judge::{Judgement, StepJudgement};
@@ -79,6 +79,8 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
                 method: cloned.method,
                 took_ms: ms(cloned.took),
             }),
+            role: stage.role.clone(),
+            warmth: stage.warmth,
         }),
         policy: Policy {
             budgets: policy.budgets.iter().map(budget).collect(),
@@ -277,6 +279,7 @@ fn limits(timeline: &Timeline) -> Vec<String> {
 
 fn stage_limits(stage: &StageFacts) -> Vec<String> {
     let mut limits = stage.notes.clone();
+    limits.extend(fidelity::limits(stage));
     let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
     if stage.kind != StageKind::External && empty {
         limits.push("the database is empty: holds on empty tables prove nothing".to_owned());

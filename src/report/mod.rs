@@ -4,6 +4,7 @@
 
 pub mod build;
 mod distribution;
+mod fidelity;
 pub mod json;
 pub mod model;
 mod repeats;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::judge::Verdict;
 use crate::pg::LockMode;
-use crate::plan::{Cadence, Level, ScenarioId, StepKind};
+use crate::plan::{Cadence, Level, ScenarioId, StepKind, Warmth};
 use crate::recording::format::SnapshotFacts;
 use crate::stage::{CloneMethod, StageKind};
 
@@ -85,11 +85,16 @@ pub struct Stage {
     pub image: Option<String>,
     /// `server_version`.
     pub server_version: String,
-    /// Settings that decide verdicts.
+    /// Settings that decide verdicts, as the migration's sessions have them.
     pub settings: BTreeMap<String, String>,
     /// How the data of a replay came to be beside the restored snapshot; null where they did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clone: Option<Clone>,
+    /// The role that the migration ran as; null: the superuser, or the one of an external URL.
+    pub role: Option<String>,
+    /// What of the data was in memory when each replay began; null: an external server's own, or a
+    /// recording does not say.
+    pub warmth: Option<Warmth>,
 }
 
 /// A clone of the restored snapshot.

@@ -6,8 +6,8 @@ use comfy_table::{
 };
 
 use super::model::{Finding, Report, Step};
-use super::repeats;
 use super::text::{self, count, short};
+use super::{fidelity, repeats};
 use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
@@ -69,6 +69,9 @@ fn head(report: &Report) -> String {
             if snapshot.tables.len() == 1 { "" } else { "s" },
             text::bytes(bytes)
         ));
+        let warmth = report.stage.as_ref().and_then(|stage| stage.warmth);
+        let facts = fidelity::line(snapshot, warmth);
+        lines.extend(facts.map(|facts| fill(&facts, "           ")));
     }
     if let Some(stage) = &report.stage {
         let place = match (stage.kind, &stage.image) {
@@ -79,6 +82,7 @@ fn head(report: &Report) -> String {
         };
         // `17.11 (Debian 17.11-0+deb13u1)`: who packaged it is in the JSON.
         let version = stage.server_version.split(" (").next();
+        let role = stage.role.as_ref();
         let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
             let how = match clone.method {
                 CloneMethod::Reflink => "sharing blocks",
@@ -90,8 +94,9 @@ fn head(report: &Report) -> String {
             )
         });
         lines.push(format!(
-            "  stage    {place}, PostgreSQL {}{cloned}",
-            version.unwrap_or_default()
+            "  stage    {place}, PostgreSQL {}{}{cloned}",
+            version.unwrap_or_default(),
+            role.map_or_else(String::new, |role| format!(", as {role}"))
         ));
     }
     lines.join("\n")

@@ -1,7 +1,9 @@
 //! What every replay stands on: the stage's provider and the restored base.
 
+use super::age::Age;
 use super::source::Source;
 use crate::Result;
+use crate::clock;
 use crate::interrupt::Interrupt;
 use crate::pg::{Session, names};
 use crate::plan::{Plan, StageChoice};
@@ -17,6 +19,8 @@ pub struct Ground {
     pub base: Prepared,
     /// What it was restored from.
     pub source: Source,
+    /// How old that is.
+    pub age: Age,
 }
 
 /// Chooses a stage and restores the snapshot, or finds it restored.
@@ -28,6 +32,7 @@ pub async fn prepare(
 ) -> Result<Ground> {
     let choosing = async {
         let source = Source::load(&plan.snapshot, watch)?;
+        let age = age(&source, plan, watch)?;
         let provider =
             Provider::choose(&plan.stage, source.major(), &source.origin()?, watch).await?;
         if let StageChoice::External {
@@ -51,9 +56,9 @@ pub async fn prepare(
                 })?;
             refuse(&external::examine(&door.client, endpoint, production).await?)?;
         }
-        Ok((source, provider))
+        Ok((source, age, provider))
     };
-    let (source, provider) = tokio::select! {
+    let (source, age, provider) = tokio::select! {
         chosen = choosing => chosen?,
         signal = interrupt.wait() => return Err(interrupted(signal)),
     };
@@ -78,5 +83,19 @@ pub async fn prepare(
         provider,
         base,
         source,
+        age,
     })
+}
+
+/// The snapshot's age; refuses one that is too old before anything is made for it.
+fn age(source: &Source, plan: &Plan, watch: &dyn Watch) -> Result<Age> {
+    let Some(manifest) = source.manifest() else {
+        return Ok(Age::default());
+    };
+    let now = clock::wall();
+    let age = Age::of(manifest, plan.max_age, now)?;
+    if let Some(note) = age.note(manifest, now) {
+        watch.note(&note);
+    }
+    Ok(age)
 }

@@ -2,6 +2,7 @@
 //!
 //! Interprets nothing: what happened is the recording's, what it means the analysis' and the judge's.
 
+mod age;
 mod conductor;
 mod ground;
 mod replays;

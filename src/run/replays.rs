@@ -1,5 +1,6 @@
 //! Replays all steps, each time on a fresh clone, until every step is decided as often as was asked for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conductor::Conductor;
@@ -13,10 +14,11 @@ use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
 use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
-use crate::plan::{Keep, Plan, Step, Work};
+use crate::plan::{Keep, Plan, Step, Warmth, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
 use crate::stage::provider::{Provider, Stage};
+use crate::stage::role::let_in;
 use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result, snapshot};
 
@@ -74,7 +76,7 @@ pub async fn replay(
                 return Err(error);
             }
         };
-        let outcome = steps(&run, &stage, &watchers, turn, conductor).await;
+        let outcome = steps(&run, &watchers, turn, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
             if error.trouble() != Trouble::Stage {
@@ -149,6 +151,8 @@ async fn stop(stage: Stage, watch: &dyn Watch) {
 /// What watches a stage.
 struct Watchers {
     observer: Session,
+    /// How the migration's own sessions connect.
+    migration: Endpoint,
     server: Server,
     sampler: Sampler,
 }
@@ -169,14 +173,26 @@ async fn watchers(
         .batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '60s'")
         .await
         .map_err(|error| lost(&error))?;
+    let migration = match run.ground.source.role() {
+        Some(role) => let_in(&observer.client, endpoint, role).await?,
+        None => endpoint.clone(),
+    };
     if turn == Turn::FIRST {
-        conductor.tell(stage_event(run, stage, &observer, &server).await?);
+        conductor.tell(stage_event(run, stage, &observer, &migration, &server).await?);
     }
-    if run.ground.source.is_warm() {
-        tokio::select! {
-            warmed = snapshot::warm(&observer.client, run.watch) => warmed?,
-            signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
+    let heat = async {
+        match warmth(run) {
+            Some(Warmth::Warm) => snapshot::warm(&observer.client, run.watch).await,
+            Some(Warmth::Cold) => {
+                run.watch.phase("dropping the data from memory");
+                stage.chill().await
+            }
+            Some(Warmth::AsIs) | None => Ok(()),
         }
+    };
+    tokio::select! {
+        done = heat => done?,
+        signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
     }
     run.watch.phase("starting the sampler");
     // Before the first poll, since what that shows is told once.
@@ -198,9 +214,18 @@ async fn watchers(
     .await?;
     Ok(Watchers {
         observer,
+        migration,
         server,
         sampler,
     })
+}
+
+/// What of the data is in memory when a replay begins; None: that is an external server's own matter.
+fn warmth(run: &Run<'_>) -> Option<Warmth> {
+    match run.ground.provider {
+        Provider::External(_) => None,
+        _ => Some(run.plan.warmth.unwrap_or(run.ground.source.warmth())),
+    }
 }
 
 /// Looks come closer together around locks of the modes that can fail a step.
@@ -218,19 +243,19 @@ fn pace(plan: &Plan) -> Pace {
 
 async fn steps(
     run: &Run<'_>,
-    stage: &Stage,
     watchers: &Watchers,
     turn: Turn,
     conductor: &mut Conductor,
 ) -> Result<()> {
     let Watchers {
         observer,
+        migration,
         server,
         sampler,
     } = watchers;
     let events = conductor.events().clone();
     let scene = Scene {
-        endpoint: stage.endpoint(),
+        endpoint: migration,
         sampler,
         events: &events,
         clock: run.clock,
@@ -367,9 +392,12 @@ async fn stage_event(
     run: &Run<'_>,
     stage: &Stage,
     observer: &Session,
+    migration: &Endpoint,
     server: &Server,
 ) -> Result<Event> {
-    let settings = observer
+    // Asked as the migration: its role and its database may have settings of their own.
+    let session = Session::open(migration, names::OBSERVER).await?;
+    let settings: BTreeMap<String, String> = session
         .client
         .query(queries::SETTINGS, &[])
         .await
@@ -377,6 +405,10 @@ async fn stage_event(
         .iter()
         .map(|row| (row.get("name"), row.get("value")))
         .collect();
+    drop(session);
+    let source = &run.ground.source;
+    let time_zone = settings.get("TimeZone").cloned().unwrap_or_default();
+    let database = snapshot::database(&observer.client, server.major, time_zone).await?;
     let tables = snapshot::tables(&observer.client).await?;
     let mut notes: Vec<String> = untested(server.major).into_iter().collect();
     if let Provider::External(endpoint) = &run.ground.provider {
@@ -390,12 +422,23 @@ async fn stage_event(
     for note in &notes {
         run.watch.note(note);
     }
+    // Told already, by the restore or before it.
+    notes.extend(
+        source
+            .manifest()
+            .and_then(|manifest| run.ground.age.note(manifest, crate::clock::wall())),
+    );
+    if source.manifest().is_some() {
+        notes.extend(snapshot::remembered(&observer.client).await?);
+    }
     Ok(Event::Stage {
         kind: run.ground.provider.kind(),
         image: run.ground.provider.image().map(str::to_owned),
         server_version: server.version.clone(),
         settings,
-        snapshot: run.ground.source.facts(tables),
+        role: source.role().map(str::to_owned),
+        warmth: warmth(run),
+        snapshot: source.facts(tables, database, run.ground.age, run.plan.literals),
         cloned: stage.cloned(),
         notes,
     })

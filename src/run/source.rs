@@ -1,9 +1,11 @@
 //! What the stage starts from, with one face: a snapshot, or nothing at all.
 
+use super::age::Age;
 use crate::Result;
-use crate::plan::SnapshotChoice;
-use crate::recording::format::{SnapshotFacts, TableFacts};
-use crate::snapshot::Snapshot;
+use crate::plan::{Literals, SnapshotChoice, Warmth};
+use crate::recording::format::{CopyKind, DatabaseFacts, PartialTable, SnapshotFacts, TableFacts};
+use crate::snapshot::{Manifest, Partial, Snapshot};
+use crate::sql::normalise;
 use crate::stage::{Endpoint, Fill, Origin, Tools, Watch};
 
 /// What the stage starts from.
@@ -54,13 +56,49 @@ impl Source {
         }
     }
 
-    /// Whether the started stage is to be read into memory first.
-    pub fn is_warm(&self) -> bool {
-        matches!(self, Self::Snapshot(snapshot) if snapshot.manifest.restore.warm)
+    /// Its description; None: there is none.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Self::Snapshot(snapshot) => Some(&snapshot.manifest),
+            Self::Empty | Self::AsFound => None,
+        }
+    }
+
+    /// What of the data is to be in memory when a replay begins, as the snapshot has it.
+    pub fn warmth(&self) -> Warmth {
+        match self.manifest() {
+            Some(manifest) if manifest.restore.warm => Warmth::Warm,
+            _ => Warmth::AsIs,
+        }
+    }
+
+    /// The role that the migration runs as; None: the one of the endpoint.
+    pub fn role(&self) -> Option<&str> {
+        self.manifest()?.travels.role.as_deref()
     }
 
     /// For the report.
-    pub fn facts(&self, tables: Vec<TableFacts>) -> SnapshotFacts {
+    pub fn facts(
+        &self,
+        tables: Vec<TableFacts>,
+        database: DatabaseFacts,
+        age: Age,
+        literals: Literals,
+    ) -> SnapshotFacts {
+        let copy = |manifest: &Manifest| {
+            if manifest.source.is_physical() {
+                CopyKind::Physical
+            } else {
+                CopyKind::Logical
+            }
+        };
+        let partial = |partial: &Partial| PartialTable {
+            table: partial.table.clone(),
+            rows: partial.rows.as_ref().map(|rows| match literals {
+                Literals::Hidden => normalise(rows),
+                Literals::Shown => rows.clone(),
+            }),
+        };
         let (name, digest, taken_at) = match self {
             Self::Snapshot(snapshot) => (
                 snapshot.manifest.name.clone(),
@@ -74,6 +112,14 @@ impl Source {
             name,
             digest,
             taken_at,
+            age_days: age.days,
+            stale: age.stale,
+            copy: self.manifest().map(copy),
+            partial: self
+                .manifest()
+                .map(|manifest| manifest.travels.partial.iter().map(partial).collect())
+                .unwrap_or_default(),
+            database: Some(Box::new(database)),
             tables,
         }
     }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Manifest, Source};
+use super::manifest::{Manifest, Source, Travels};
 use crate::stage::physical::Files;
 use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
-const FORMAT: &str = "lockproof snapshot 1";
+const FORMAT: &str = "lockproof snapshot 2";
 
 /// SHA-256, in hex, over all that decides what the base holds: the database, the restore options
 /// that change its content, the variables, and every byte of the source. Not the name, the
@@ -49,6 +49,7 @@ pub(super) fn digest(
         hash.text(name);
         hash.text(value);
     }
+    travels(&manifest.travels, &mut hash);
     match &manifest.source {
         Source::Physical { path, wal } => {
             hash.text("physical");
@@ -96,6 +97,39 @@ pub(super) fn digest(
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+/// What of it the base holds: roles, and the settings of the database and of roles. Server settings
+/// are given to each start, and the migration's role to each session.
+fn travels(travels: &Travels, hash: &mut Hash) {
+    let settings = |settings: &BTreeMap<String, String>, hash: &mut Hash| {
+        hash.number(settings.len() as u64);
+        for (name, value) in settings {
+            hash.text(name);
+            hash.text(value);
+        }
+    };
+    settings(&travels.database_settings, hash);
+    hash.text(travels.owner.as_deref().unwrap_or_default());
+    hash.number(travels.roles.len() as u64);
+    for (name, role) in &travels.roles {
+        hash.text(name);
+        for names in [
+            role.attributes.iter().copied().collect::<Vec<&str>>(),
+            role.member_of.iter().map(String::as_str).collect(),
+        ] {
+            hash.number(names.len() as u64);
+            for name in names {
+                hash.text(name);
+            }
+        }
+        settings(&role.settings, hash);
+        hash.number(role.in_database.len() as u64);
+        for (database, of_database) in &role.in_database {
+            hash.text(database);
+            settings(of_database, hash);
+        }
+    }
 }
 
 /// Each part with its length, so that no two lists of parts look alike.

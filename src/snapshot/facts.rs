@@ -22,6 +22,11 @@ pub async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
             name: row.get(0),
             rows: row.get::<_, f64>(1) as u64,
             bytes: row.get::<_, i64>(2).unsigned_abs(),
+            dead_rows: Some(row.get::<_, i64>(3).unsigned_abs()),
+            bloat_percent: row
+                .get::<_, Option<i32>>(4)
+                .and_then(|percent| u8::try_from(percent).ok()),
+            analyzed_at: row.get(5),
         })
         .collect();
     // Not by the database's own rules: reports of two servers must have the same order.
@@ -52,7 +57,9 @@ pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
         .query(include_str!("queries/warmable.sql"), &[])
         .await
         .map_err(failed)?;
-    client.batch_execute("BEGIN").await.map_err(failed)?;
+    // A large table takes its time, whatever limit the session has.
+    let begin = "BEGIN; SET LOCAL statement_timeout = 0";
+    client.batch_execute(begin).await.map_err(failed)?;
     let has_prewarm = client
         .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm SCHEMA pg_catalog")
         .await
@@ -60,7 +67,7 @@ pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
     if !has_prewarm {
         watch.note("`pg_prewarm` is not available: the tables are read, their indexes are not");
         client
-            .batch_execute("ROLLBACK; BEGIN")
+            .batch_execute(&format!("ROLLBACK; {begin}"))
             .await
             .map_err(failed)?;
     }

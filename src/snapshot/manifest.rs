@@ -1,5 +1,7 @@
 //! `snapshot.toml`: what a snapshot says of itself, every key known and every value typed.
 
+mod travels;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,7 @@ use toml::{Table, Value};
 use crate::config::suggest::nearest;
 use crate::config::vars::is_name;
 use crate::{Error, Result};
+pub use travels::{Partial, Travels};
 
 /// The name of the description in a snapshot's folder.
 pub const FILE_NAME: &str = "snapshot.toml";
@@ -32,6 +35,8 @@ pub struct Manifest {
     pub variables: BTreeMap<String, String>,
     /// How it is restored.
     pub restore: Restore,
+    /// What of production comes with it beside its data.
+    pub travels: Travels,
 }
 
 /// Where a snapshot's data comes from; paths are relative to its folder.
@@ -131,13 +136,14 @@ impl Manifest {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let manifest = Self::parse(&text).map_err(|defect| {
+        let mut manifest = Self::parse(&text).map_err(|defect| {
             let error = Error::usage(format!("`{}`: {}", file.display(), defect.message));
             match defect.help {
                 Some(help) => error.help(help),
                 None => error,
             }
         })?;
+        manifest.travels.read_files(&folder)?;
         Ok((manifest, folder))
     }
 
@@ -146,7 +152,7 @@ impl Manifest {
             .parse()
             .map_err(|error: toml::de::Error| Defect::new(error.to_string().trim_end()))?;
         let top = Keys::new("", &table);
-        top.only(&[
+        let own = [
             "name",
             "description",
             "taken_at",
@@ -155,7 +161,8 @@ impl Manifest {
             "source",
             "variables",
             "restore",
-        ])?;
+        ];
+        top.only(&[&own[..], &travels::KEYS].concat())?;
         let source = top
             .table("source")?
             .ok_or_else(|| Defect::new("the table `[source]` is missing").help(SOURCE_HELP))?;
@@ -181,6 +188,7 @@ impl Manifest {
             source: kept,
             variables: parse_variables(top.table("variables")?)?,
             restore: restore.map_or(Ok(Restore::default()), |restore| parse_restore(&restore))?,
+            travels: Travels::parse(&top)?,
         })
     }
 }

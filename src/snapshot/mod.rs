@@ -2,24 +2,33 @@
 //!
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
+mod apply;
+mod collation;
 mod course;
+mod database;
 mod detect;
 mod digest;
 mod facts;
 mod follow;
+mod found;
+pub mod globals;
 pub mod manifest;
+mod needs;
 mod plain;
 mod restore;
 mod roles;
 mod sizes;
 mod toc;
+mod tolerated;
 mod underway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use database::database;
 pub use facts::{tables, warm};
-pub use manifest::{Manifest, Restore, Source};
+pub use found::remembered;
+pub use manifest::{Manifest, Partial, Restore, Source, Travels};
 
 use crate::config::suggest::nearest;
 use crate::stage::physical::Files;
@@ -179,6 +188,36 @@ mod tests {
         write(path, "one.sql", "SELECT ${rows};S");
         write(path, "two.sql", "ELECT 2;");
         assert_ne!(first, digest(path, &[]));
+    }
+
+    #[test]
+    fn the_digest_follows_what_travels_into_the_base_and_nothing_else_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        generator(path);
+        let text = std::fs::read_to_string(path.join("snapshot.toml")).expect("read");
+        let with = |keys: &str, tables: &str| {
+            write(path, "snapshot.toml", &format!("{keys}\n{text}{tables}\n"));
+            digest(path, &[])
+        };
+        let bare = with("", "");
+        // Given to each start or each session, or only told.
+        assert_eq!(
+            bare,
+            with("role='a'\nmax_age='3d'", "[settings]\nwork_mem='1MB'")
+        );
+        assert_eq!(bare, with("partial=[{table='a',excluded=true}]", ""));
+        let mut seen = std::collections::BTreeSet::from([bare]);
+        for (keys, tables) in [
+            ("owner='a'", ""),
+            ("", "[database_settings]\nTimeZone='UTC'"),
+            ("", "[database_settings]\nTimeZone='Asia/Tokyo'"),
+            ("", "[roles.a]"),
+            ("", "[roles.a]\nmember_of=['b']"),
+            ("", "[roles.a]\nsettings={work_mem='1MB'}"),
+        ] {
+            assert!(seen.insert(with(keys, tables)), "{keys}{tables}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 use super::detect::{Packing, damaged, unpack};
+use super::needs::Needs;
 use super::roles;
 use crate::{Error, Result};
 
@@ -34,6 +35,8 @@ pub(super) struct Facts {
     pub built: u64,
     /// `Dumped from database version`, where it says so.
     pub server: Option<String>,
+    /// What it needs of the server.
+    pub needs: Needs,
 }
 
 /// Looks through a dump; refuses one that is cut off or not of one database.
@@ -92,7 +95,9 @@ pub(super) fn look(
                 in_rows = line.bytes.trim_ascii_end().ends_with(b" FROM stdin;");
             }
             Some(b'A' | b'G' | b'R' | b'C' | b'S') => {
-                roles::mentioned(&String::from_utf8_lossy(line.bytes), &mut facts.roles);
+                let text = String::from_utf8_lossy(line.bytes);
+                roles::mentioned(&text, &mut facts.roles);
+                facts.needs.mentioned(&text);
             }
             _ => {}
         }

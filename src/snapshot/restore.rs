@@ -1,6 +1,6 @@
 //! Brings a snapshot's data into an empty database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use tokio_postgres::Client;
 use super::course::Course;
 use super::detect::{Format, Packing, damaged, detect, open};
 use super::follow::Follow;
+use super::found::Found;
+use super::needs::Needs;
 use super::sizes::sizes;
 use super::underway::Underway;
-use super::{Snapshot, Source, plain, roles, toc};
+use super::{Snapshot, Source, apply, collation, globals, plain, roles, toc, tolerated};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
@@ -34,6 +36,10 @@ impl Fill for Snapshot {
         tools: &T,
         watch: &dyn Watch,
     ) -> Result<()> {
+        let found = Found::default();
+        let travels = &self.manifest.travels;
+        let client = connect(endpoint, "lockproof restore").await?;
+        apply::roles(&client, travels, &found, watch).await?;
         match &self.manifest.source {
             Source::Generator { files } => {
                 for file in files {
@@ -47,19 +53,19 @@ impl Fill for Snapshot {
                     endpoint,
                     tools,
                     watch,
+                    found: &found,
                 };
                 restore.run().await?;
             }
             // It is whole, and keeps its bloat and its statistics.
-            Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => return Ok(()),
+            Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => {}
         }
-        if self.manifest.restore.analyze {
+        if self.manifest.restore.analyze && !self.manifest.source.is_physical() {
             watch.measured("vacuuming and analyzing the tables", Unit::Bytes);
             // Vacuumed as well, as on a server long in use: else the first scans under a lock
             // would set every row's hint bits, and autovacuum would visit each table in the run.
             // The checkpoint first: where commits are asynchronous, VACUUM cannot call rows visible
             // whose commit is not yet written.
-            let client = connect(endpoint, "lockproof restore").await?;
             let vacuumed = async {
                 client.batch_execute("CHECKPOINT").await?;
                 client.batch_execute("VACUUM (ANALYZE)").await
@@ -71,7 +77,9 @@ impl Fill for Snapshot {
                 never = Underway::tell_vacuum(endpoint, watch) => match never {},
             }
         }
-        Ok(())
+        // A session from here on has the settings: this one is from before.
+        apply::settings(&client, &endpoint.database, travels, &found, watch).await?;
+        found.remember(&client, &endpoint.database).await
     }
 }
 
@@ -150,6 +158,7 @@ struct Restore<'a, T> {
     endpoint: &'a Endpoint,
     tools: &'a T,
     watch: &'a dyn Watch,
+    found: &'a Found,
 }
 
 impl<T: Tools> Restore<'_, T> {
@@ -169,7 +178,8 @@ impl<T: Tools> Restore<'_, T> {
     async fn plain(&self, packing: Packing) -> Result<()> {
         let facts = self.look(packing).await?;
         let client = self.connect().await?;
-        roles::create_missing(&client, &facts.roles, self.watch).await?;
+        self.check(&client, &facts.needs).await?;
+        roles::create_missing(&client, &facts.roles, self.found, self.watch).await?;
         let left_out = if knows_restrict(&client).await? {
             Vec::new()
         } else {
@@ -307,10 +317,38 @@ impl<T: Tools> Restore<'_, T> {
         .flatten()
     }
 
+    /// Makes ready what the archive's objects need of the server.
     async fn make_roles(&self, contents: Option<&toc::Toc>) -> Result<()> {
-        let none = BTreeSet::new();
-        let roles = contents.map_or(&none, |contents| &contents.roles);
-        roles::create_missing(&self.connect().await?, roles, self.watch).await
+        let Some(contents) = contents else {
+            return Ok(());
+        };
+        let client = self.connect().await?;
+        self.check(&client, &contents.needs).await?;
+        roles::create_missing(&client, &contents.roles, self.found, self.watch).await?;
+        // Damage shows when the rest is restored; what cannot be read here is only not taken over.
+        let properties = globals::properties(&contents.properties).unwrap_or_default();
+        let owner = Some(contents.database_owner.clone())
+            .filter(|owner| self.snapshot.manifest.restore.owners && !owner.is_empty());
+        self.found.database(properties, owner);
+        let other = collation::other_than_here(&client, &contents.database).await?;
+        if let Some(note) = other {
+            self.found.note(self.watch, note);
+        }
+        Ok(())
+    }
+
+    /// Whether the server has what the dump needs.
+    async fn check(&self, client: &Client, needs: &Needs) -> Result<()> {
+        let tolerate = &self.snapshot.manifest.restore.tolerate;
+        let missing = needs.check(client, &self.file, tolerate).await?;
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            self.found.note(
+                self.watch,
+                format!("restored without what this server lacks, as tolerated: {missing}"),
+            );
+        }
+        Ok(())
     }
 
     /// What an archive restores, with the sizes of its data: for progress.
@@ -413,8 +451,8 @@ impl<T: Tools> Restore<'_, T> {
         };
         if accepted {
             if !errors.is_empty() {
-                self.watch
-                    .note(&format!("tolerated {} errors of the restore", errors.len()));
+                self.found
+                    .note(self.watch, tolerated::note(&output.stderr, &errors));
             }
             return Ok(());
         }

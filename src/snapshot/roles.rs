@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
+use super::found::Found;
 use crate::stage::Watch;
 use crate::stage::connect::quoted;
 use crate::{Error, Result};
@@ -56,6 +57,19 @@ pub(super) fn mentioned(statement: &str, roles: &mut BTreeSet<String>) {
         } else if one_word {
             list_from(at + 1);
         }
+    }
+}
+
+/// Adds the role of `ALTER ROLE … IN DATABASE … SET`.
+pub(super) fn mentioned_by_properties(statement: &str, roles: &mut BTreeSet<String>) {
+    let tokens = tokens(statement);
+    if let [Token::Word(alter), Token::Word(role), name, ..] = tokens.as_slice()
+        && alter == "alter"
+        && role == "role"
+        && let Some(role) = name.name()
+        && is_role(Some(name), role)
+    {
+        roles.insert(role.to_owned());
     }
 }
 
@@ -118,6 +132,7 @@ fn tokens(statement: &str) -> Vec<Token> {
 pub(super) async fn create_missing(
     client: &Client,
     roles: &BTreeSet<String>,
+    found: &Found,
     watch: &dyn Watch,
 ) -> Result<()> {
     if roles.is_empty() {
@@ -143,10 +158,11 @@ pub(super) async fn create_missing(
             .map_err(failed)?;
     }
     if !missing.is_empty() {
-        watch.note(&format!(
-            "made roles that the dump names and the stage did not have: `{}`",
-            missing.join("`, `")
-        ));
+        let names = missing.join("`, `");
+        found.note(
+            watch,
+            format!("made roles that the dump names and the stage did not have: `{names}`"),
+        );
     }
     Ok(())
 }
@@ -192,6 +208,18 @@ mod tests {
         ] {
             assert_eq!(roles(statement), expected, "{statement}");
         }
+    }
+
+    #[test]
+    fn settings_of_a_database_name_their_roles() {
+        let mut roles = BTreeSet::new();
+        for statement in [
+            "ALTER ROLE \"The App\" IN DATABASE d SET work_mem TO '1MB';",
+            "ALTER DATABASE d SET work_mem TO '1MB';",
+        ] {
+            mentioned_by_properties(statement, &mut roles);
+        }
+        assert_eq!(roles.iter().collect::<Vec<_>>(), ["The App"]);
     }
 
     proptest::proptest! {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result};
 
+use super::needs::Needs;
 use super::roles;
 
 /// What an archive says of itself.
@@ -17,6 +18,14 @@ pub(super) struct Toc {
     pub pg_dump: String,
     /// The roles that its statements name.
     pub roles: BTreeSet<String>,
+    /// What it needs of the server.
+    pub needs: Needs,
+    /// `CREATE DATABASE` as `pg_dump` wrote it; empty where it did not.
+    pub database: String,
+    /// The owner of the database; empty where it is not told.
+    pub database_owner: String,
+    /// The settings of the database, as statements.
+    pub properties: String,
     /// How its data is packed.
     pub compression: Compression,
     /// How many bytes its numbers have.
@@ -129,16 +138,20 @@ pub(super) fn read(stream: impl Read) -> Result<Toc> {
         }
         let name = match reader.text()?.filter(|schema| !schema.is_empty()) {
             Some(schema) => format!("{schema}.{tag}"),
-            None => tag,
+            None => tag.clone(),
         };
         let _tablespace = reader.text()?;
         if version >= (1, 14) {
-            let _access_method = reader.text()?;
+            let method = reader.text()?.filter(|method| !method.is_empty());
+            toc.needs.access_methods.extend(method);
         }
         if version >= (1, 16) {
             let _relkind = reader.int()?;
         }
         if let Some(owner) = reader.text()?.filter(|owner| !owner.is_empty()) {
+            if kind == "DATABASE" {
+                toc.database_owner.clone_from(&owner);
+            }
             let quoted = owner.replace('"', "\"\"");
             roles::mentioned(&format!("ALTER X OWNER TO \"{quoted}\""), &mut toc.roles);
         }
@@ -146,6 +159,20 @@ pub(super) fn read(stream: impl Read) -> Result<Toc> {
             for line in definition.lines() {
                 roles::mentioned(line, &mut toc.roles);
             }
+        }
+        match kind.as_str() {
+            "EXTENSION" => drop(toc.needs.extensions.insert(tag)),
+            "TABLE" | "MATERIALIZED VIEW" | "INDEX" | "TYPE" | "DOMAIN" => {
+                toc.needs.collations_of(&definition);
+            }
+            "DATABASE" => toc.database = definition,
+            "DATABASE PROPERTIES" => {
+                for line in definition.lines() {
+                    roles::mentioned_by_properties(line, &mut toc.roles);
+                }
+                toc.properties = definition;
+            }
+            _ => {}
         }
         let _with_oids = reader.text()?;
         let mut needs = Vec::new();

@@ -13,6 +13,7 @@ pub mod local;
 pub mod physical;
 pub mod provider;
 mod refusal;
+pub mod role;
 pub mod tls;
 pub mod watch;
 
@@ -41,6 +42,23 @@ pub struct Request {
     pub server_major: Option<u32>,
     /// Where bases and run folders live.
     pub cache: PathBuf,
+}
+
+impl Request {
+    /// The settings that a restore runs with: a library that the snapshot's objects need is needed by
+    /// their restore; a time limit or a time zone is not, and the base must not depend on it.
+    pub(crate) fn filling(&self) -> BTreeMap<String, String> {
+        const NEEDED: [&str; 3] = [
+            "shared_preload_libraries",
+            "max_locks_per_transaction",
+            "max_connections",
+        ];
+        self.settings
+            .iter()
+            .filter(|(name, _)| name.contains('.') || NEEDED.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
 }
 
 /// Where a stage runs.

@@ -260,6 +260,18 @@ impl Stage {
         }
     }
 
+    /// Takes its data out of the kernel's memory; the server itself has none of them yet.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked for it there.
+    pub async fn chill(&self) -> Result<()> {
+        match self {
+            Self::Docker(stage) => stage.chill().await,
+            Self::Local(stage) => stage.chill().await,
+            Self::External(_) => Err(Error::usage("an external server's memory is its owner's")),
+        }
+    }
+
     /// The error that a lost server makes: how it ended, where that can be told, behind it what was
     /// noticed first, and the last lines of its log.
     pub async fn lost(&mut self, noticed: Error) -> Error {

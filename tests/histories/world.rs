@@ -127,11 +127,14 @@ impl World {
                 image: None,
                 server_version: "15".to_owned(),
                 settings: std::collections::BTreeMap::new(),
+                role: None,
+                warmth: None,
                 snapshot: SnapshotFacts {
                     name: "made up".to_owned(),
                     digest: None,
                     taken_at: None,
                     tables: Vec::new(),
+                    ..Default::default()
                 },
                 cloned: None,
                 notes: Vec::new(),

@@ -221,7 +221,11 @@ fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock
         Origin::New => image.entrypoint.clone().unwrap_or_default(),
         _ => Vec::new(),
     };
-    command.extend(server(&base.request, FILLING, "/lockproof/base"));
+    let request = Request {
+        settings: base.request.filling(),
+        ..base.request.clone()
+    };
+    command.extend(server(&request, FILLING, "/lockproof/base"));
     let mut environment = vec![
         ("PGDATA", "/lockproof/base/data"),
         ("POSTGRES_USER", "postgres"),
@@ -261,6 +265,7 @@ const FILLING: &[(&str, &str)] = &[
     // Not synchronous_commit=off: VACUUM could not call rows visible whose commit is not written yet.
     ("autovacuum", "off"),
     ("archive_mode", "off"),
+    ("timezone", "UTC"),
     ("maintenance_work_mem", "256MB"),
 ];
 

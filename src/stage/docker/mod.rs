@@ -8,6 +8,7 @@
 
 mod base;
 mod clean;
+mod cold;
 mod container;
 mod engine;
 mod exec;

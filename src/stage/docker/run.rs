@@ -189,6 +189,11 @@ impl RunningStage for DockerStage {
 }
 
 impl DockerStage {
+    /// Takes its data out of the kernel's memory.
+    pub async fn chill(&self) -> Result<()> {
+        super::cold::chill(&self.engine, &self.container, &self.endpoint).await
+    }
+
     /// How its container ended, because of what was noticed; its log when it runs on.
     pub async fn lost(&self, noticed: Error) -> Error {
         // The engine may need a moment to see what the server's clients saw.

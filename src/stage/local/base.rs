@@ -400,19 +400,7 @@ async fn build_in<F: Fill>(
         }
     };
 
-    // A library that the snapshot's objects need is needed by their restore; a time limit is not.
-    let mut settings: Vec<(String, String)> = request
-        .settings
-        .iter()
-        .filter(|(name, _)| {
-            name.contains('.')
-                || matches!(
-                    name.as_str(),
-                    "shared_preload_libraries" | "max_locks_per_transaction" | "max_connections"
-                )
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let mut settings: Vec<(String, String)> = request.filling().into_iter().collect();
     settings.extend(
         FILL_SETTINGS
             .iter()

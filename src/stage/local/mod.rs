@@ -6,6 +6,7 @@
 mod adopt;
 mod base;
 pub mod binaries;
+mod cold;
 mod copy;
 mod disk;
 mod folder;
@@ -267,6 +268,11 @@ impl LocalStage {
         let folder = self.folder.path();
         let cache = folder.ancestors().nth(2).unwrap_or(folder);
         disk::explain(error, cache, &log)
+    }
+
+    /// Takes its data out of the kernel's memory.
+    pub async fn chill(&self) -> Result<()> {
+        cold::chill(&self.folder.data()).await
     }
 
     /// How its data were cloned from the base.

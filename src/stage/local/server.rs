@@ -414,7 +414,7 @@ mod tests {
         let launch = Launch {
             installation: &base.installation,
             account: &base.account,
-            admin: &Admin::ours(),
+            admin: &base.admin(),
             listen: Listen::Loopback,
             settings: Vec::new(),
         };
