@@ -7,6 +7,7 @@ mod distribution;
 pub mod json;
 pub mod model;
 mod repeats;
+pub mod summary;
 pub mod table;
 pub mod text;
 mod wording;

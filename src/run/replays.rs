@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
 use super::turns::{Most, Turn};
@@ -36,6 +37,10 @@ pub enum Ended {
 }
 
 /// Replays until every step is decided or the replays are used up.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a run's parts, each of another room"
+)]
 pub async fn replay(
     plan: &Plan,
     run_id: &str,
@@ -43,6 +48,7 @@ pub async fn replay(
     clock: Clock,
     watch: &dyn Watch,
     interrupt: &Interrupt,
+    member: &Member,
     conductor: &mut Conductor,
 ) -> Result<Ended> {
     // Nothing but a fresh clone can be tried again; an external server has been changed.
@@ -66,6 +72,7 @@ pub async fn replay(
             clock,
             watch,
             interrupt,
+            member,
         };
         let watchers = match watchers(&run, &stage, turn, conductor).await {
             Ok(watchers) => watchers,
@@ -122,6 +129,7 @@ struct Run<'a> {
     clock: Clock,
     watch: &'a dyn Watch,
     interrupt: &'a Interrupt,
+    member: &'a Member,
 }
 
 async fn start(
@@ -250,6 +258,7 @@ async fn steps(
             step.name
         ));
         sampler.sync().await?;
+        run.member.begin();
         conductor.tell(Event::StepStarted {
             step: index,
             at: run.clock.now(),
@@ -266,6 +275,7 @@ async fn steps(
             step: index,
             at: ended,
             attempts: course.attempts,
+            neighbours: run.member.most_beside(),
             outcome: course.outcome,
         });
         let seen = conductor.step_taken().await;
