@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockproof::Error;
 use lockproof::cli::{Color, Terminal};
 use lockproof::report::table::Palette;
@@ -15,6 +15,7 @@ pub struct Screen {
     quiet: bool,
     verbose: u8,
     color: Color,
+    lines: MultiProgress,
     bar: ProgressBar,
     phase: Mutex<String>,
 }
@@ -22,10 +23,16 @@ pub struct Screen {
 impl Screen {
     /// From what was typed.
     pub fn new(terminal: &Terminal) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if terminal.quiet || !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        let target = if terminal.quiet || !std::io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        Self::on(MultiProgress::with_draw_target(target), terminal)
+    }
+
+    fn on(lines: MultiProgress, terminal: &Terminal) -> Self {
+        let bar = lines.add(ProgressBar::no_length());
         bar.set_style(
             ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -34,9 +41,25 @@ impl Screen {
             quiet: terminal.quiet,
             verbose: terminal.verbose,
             color: terminal.color,
+            lines,
             bar,
             phase: Mutex::new(String::new()),
         }
+    }
+
+    /// A line of progress more, below this one's.
+    pub fn another(&self) -> Self {
+        let terminal = Terminal {
+            quiet: self.quiet,
+            verbose: self.verbose,
+            color: self.color,
+        };
+        Self::on(self.lines.clone(), &terminal)
+    }
+
+    /// Does something while no line of progress is in the way.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
     }
 
     /// Whether a report on standard output is coloured.
@@ -76,7 +99,7 @@ impl Screen {
     /// An error with all it has to say.
     pub fn error(&self, error: &Error) {
         self.finish();
-        eprint_line(&format!("error: {}", error.story()));
+        self.aside(|| eprint_line(&format!("error: {}", error.story())));
     }
 }
 

@@ -1,15 +1,27 @@
 //! `lockproof run`: the gate.
 
+use lockproof::config::several::Several;
 use lockproof::config::{Output, Planned};
 use lockproof::exit_code::ExitCode;
 use lockproof::{Result, run as library};
 
 use super::output::{Target, show};
+use super::several;
 use crate::signals;
 use crate::terminal::Screen;
 
-/// Replays, judges, prints.
-pub async fn run(planned: Planned, screen: &Screen) -> Result<ExitCode> {
+/// Replays, judges, prints; the one scenario that there is, or one after the other.
+pub async fn run(mut planned: Several, screen: &Screen) -> Result<ExitCode> {
+    match (planned.scenarios.pop(), planned.scenarios.is_empty()) {
+        (Some(only), true) => one(only.planned, screen).await,
+        (last, _) => {
+            planned.scenarios.extend(last);
+            several::run(&planned, screen)
+        }
+    }
+}
+
+async fn one(planned: Planned, screen: &Screen) -> Result<ExitCode> {
     let json = planned
         .outputs
         .json
