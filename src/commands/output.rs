@@ -105,7 +105,9 @@ pub fn show_text(
     screen: &Screen,
 ) -> Result<()> {
     if standard_is_taken {
-        screen.say(&render(table::Palette::Plain));
+        // Whoever says something ends the line.
+        let text = render(table::Palette::Plain);
+        screen.say(text.strip_suffix('\n').unwrap_or(&text));
     } else if !screen.is_quiet() {
         screen.aside(|| print(&render(screen.palette())))?;
     }
