@@ -127,8 +127,8 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             rule: "measured-beside",
             hold: None,
             message: format!(
-                "it was measured beside {}, which share this machine: the times above are real, and \
-                 may be shorter alone",
+                "it was measured beside {} on this machine: locks were really held this long, and may \
+                 be for less alone",
                 scenarios_beside(*neighbours),
             ),
             advice: Some(
