@@ -57,9 +57,14 @@ impl Screen {
         Self::on(self.lines.clone(), &terminal)
     }
 
-    /// Does something while no line of progress is in the way.
-    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.bar.suspend(work)
+    /// Writes to standard output while no line of progress is in the way. Where that is no terminal they
+    /// are not, and whoever tells progress does not wait for a slow reader.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        if std::io::stdout().is_terminal() {
+            self.bar.suspend(write)
+        } else {
+            write()
+        }
     }
 
     /// Whether a report on standard output is coloured.
@@ -99,7 +104,8 @@ impl Screen {
     /// An error with all it has to say.
     pub fn error(&self, error: &Error) {
         self.finish();
-        self.aside(|| eprint_line(&format!("error: {}", error.story())));
+        let text = format!("error: {}", error.story());
+        self.bar.suspend(|| eprint_line(&text));
     }
 }
 

@@ -10,18 +10,15 @@ use super::several;
 use crate::signals;
 use crate::terminal::Screen;
 
-/// Replays, judges, prints; the one scenario that there is, or one after the other.
-pub async fn run(mut planned: Several, screen: &Screen) -> Result<ExitCode> {
-    match (planned.scenarios.pop(), planned.scenarios.is_empty()) {
-        (Some(only), true) => one(only.planned, screen).await,
-        (last, _) => {
-            planned.scenarios.extend(last);
-            several::run(&planned, screen)
-        }
+/// Replays, judges, prints; one scenario, or several.
+pub async fn run(planned: Several, screen: &Screen) -> Result<ExitCode> {
+    match planned.scenarios.as_slice() {
+        [only] => one(&only.planned, screen).await,
+        _ => several::run(&planned, screen),
     }
 }
 
-async fn one(planned: Planned, screen: &Screen) -> Result<ExitCode> {
+async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
     let json = planned
         .outputs
         .json
