@@ -205,8 +205,8 @@ pub struct Run {
     pub var: Vec<String>,
     /// So many scenarios at once, each on a stage of its own: 1 to 64 [default: 1]
     ///
-    /// They share the machine: holds are longer beside a neighbour, and more steps unproven. Each report
-    /// says how many ran beside it. Results come in the order of the command line all the same.
+    /// They share the machine: beside a neighbour holds are longer and their bounds further apart. Each
+    /// report says how many ran beside it. Results come in the order of the command line all the same.
     #[arg(
         short,
         long,

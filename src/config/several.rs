@@ -173,12 +173,13 @@ fn label(one: &Named<'_>, all: &[Named<'_>]) -> String {
     }
 }
 
-/// A scenario keeps one processor busy by itself, the server's, and its watching part of another.
+/// A scenario keeps one processor busy with its server, and part of another with watching: two of them on
+/// two processors had holds 1.6 to 1.8 times as long as alone, four of them 3.5 to 5 times.
 fn crowded(jobs: u32, processors: usize) -> Option<String> {
-    (jobs as usize > processors).then(|| {
+    (jobs > 1 && jobs as usize * 2 > processors).then(|| {
         format!(
-            "{jobs} scenarios at once on {processors} processor{}: they wait for each other, so holds \
-             are longer than alone, and more steps unproven",
+            "{jobs} scenarios at once on {processors} processor{}: each can keep two busy, so holds are \
+             longer than alone, and their bounds further apart",
             if processors == 1 { "" } else { "s" }
         )
     })
@@ -191,10 +192,11 @@ mod tests {
     #[test]
     fn more_scenarios_than_processors_are_told() {
         assert_eq!(crowded(1, 1), None);
-        assert_eq!(crowded(2, 2), None);
-        let told = crowded(3, 2).unwrap_or_default();
+        assert_eq!(crowded(2, 4), None);
+        assert_eq!(crowded(8, 16), None);
+        let told = crowded(2, 3).unwrap_or_default();
         assert!(
-            told.starts_with("3 scenarios at once on 2 processors: "),
+            told.starts_with("2 scenarios at once on 3 processors: "),
             "{told}"
         );
         let told = crowded(2, 1).unwrap_or_default();
