@@ -25,6 +25,8 @@ use support::{On, Room, Running, finish, has_engine, has_server, image, within};
 /// Long enough that two that begin together are together.
 const TOGETHER: &str = "SELECT pg_sleep(3)";
 const ADD: &str = "ALTER TABLE items ADD b int";
+/// A budget that even a starved machine keeps, and proves.
+const LOOSE: &str = "[budgets]\n\"ACCESS EXCLUSIVE\" = \"60s\"\n";
 const HOUR: &str = "SELECT pg_sleep(3600)";
 
 fn is_possible(on: On) -> bool {
@@ -34,13 +36,10 @@ fn is_possible(on: On) -> bool {
     }
 }
 
-/// Holds its lock for a moment, with a budget that even a starved machine keeps.
+/// Holds its lock for a moment.
 fn good(room: &Room, name: &str) -> PathBuf {
     let steps = sql("wait", "autocommit", TOGETHER) + &sql("add", "transaction", ADD);
-    room.scenario_named(
-        name,
-        &format!("[budgets]\n\"ACCESS EXCLUSIVE\" = \"60s\"\n{steps}"),
-    )
+    room.scenario_named(name, &format!("{LOOSE}{steps}"))
 }
 
 /// Holds its lock for seconds.
@@ -50,7 +49,8 @@ fn bad(room: &Room, name: &str) -> PathBuf {
 }
 
 fn steps_of(room: &Room, name: &str, statement: &str) -> PathBuf {
-    room.scenario_named(name, &sql("only", "autocommit", statement))
+    let step = sql("only", "autocommit", statement);
+    room.scenario_named(name, &format!("{LOOSE}{step}"))
 }
 
 fn command(room: &Room, on: On, scenarios: &[PathBuf], arguments: &[&str]) -> Command {
