@@ -84,7 +84,8 @@ pub enum Command {
     /// Replay a migration on a snapshot and judge how long each step held its locks
     ///
     /// PATH is a scenario's folder, its scenario.toml, a folder of .sql files, or .sql files in the order
-    /// in which they are to run, each of them one step.
+    /// in which they are to run, each of them one step. Several scenarios run one after the other, or
+    /// at once with --jobs.
     Run(Box<Run>),
     /// Judge a stored recording again, without a database
     ///
@@ -115,7 +116,8 @@ pub struct Run {
     ///
     /// A folder with a scenario.toml is a scenario. In any other folder each .sql file is a step, in
     /// natural order (2_b.sql before 10_a.sql); undo files are left out and said so, folders below it
-    /// are not looked at.
+    /// are not looked at. Several folders or scenario files are as many scenarios, each with its own
+    /// report, several .sql files the steps of one. All are read before any of them is run.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
@@ -244,6 +246,18 @@ pub struct Run {
     )]
     #[arg(value_delimiter = '\n', action = ArgAction::Append)]
     pub var: Vec<String>,
+    /// So many scenarios at once, each on a stage of its own: 1 to 64 [default: 1]
+    ///
+    /// They share the machine: beside a neighbour holds are longer and their bounds further apart. Each
+    /// report says how many ran beside it. Results come in the order of the command line all the same.
+    #[arg(
+        short,
+        long,
+        env = "LOCKPROOF_JOBS",
+        value_name = "N",
+        help_heading = "Scenario"
+    )]
+    pub jobs: Option<u32>,
 
     /// The longest hold of ACCESS EXCLUSIVE, such as 50ms [default: 50ms]
     ///
@@ -298,6 +312,9 @@ pub struct Run {
     pub repeat: Option<u32>,
 
     /// Write the report as JSON; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, a folder gets NAME.json. Several scenarios need
+    /// either; on standard output their reports follow each other in the order of the command line.
     #[arg(
         long,
         env = "LOCKPROOF_JSON",
@@ -306,6 +323,9 @@ pub struct Run {
     )]
     pub json: Option<PathBuf>,
     /// Write the recording, for `lockproof judge`; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, a folder gets NAME.jsonl. Several scenarios need
+    /// either.
     #[arg(
         long,
         env = "LOCKPROOF_RECORD",
@@ -420,6 +440,9 @@ Examples:
   # The gate of a pipeline: the report to a file, warnings fail as well
   lockproof run db/migrations --snapshot snapshots/shop --strict --json lockproof.json
 
+  # Two scenarios at once, a report of each: locks-listings-published.json and so on
+  lockproof run scenarios/listings-* --jobs 2 --json 'locks-{scenario}.json'
+
 What is typed wins over LOCKPROOF_… in the environment, that over scenario.toml, that over the
 defaults.
 
@@ -432,7 +455,9 @@ Exit codes:
   5      unproven: what was seen neither proves nor refutes the budget (0 with --allow-unproven)
   6      a report could not be written
   70     a defect of lockproof
-  128+n  ended by signal n, after cleaning up";
+  128+n  ended by signal n, after cleaning up
+
+Of several scenarios the worst counts, in this order: 70, 128+n, 2, 3, 6, 4, 1, 5, 0.";
 
 const JUDGE_HELP: &str = "\
 Examples:

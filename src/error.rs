@@ -70,6 +70,13 @@ impl Error {
         Self::new(Trouble::Defect, message)
     }
 
+    /// Names the one of several that it is about, before everything else.
+    #[must_use]
+    pub fn about(mut self, which: &str) -> Self {
+        self.0.message = format!("`{which}`: {}", self.0.message);
+        self
+    }
+
     /// Adds the way out, shown on a `help:` line.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -149,6 +149,11 @@ pub enum FindingKind {
         /// Median time of the last tenth.
         late: Duration,
     },
+    /// Other scenarios ran meanwhile, and the step is not within its budgets.
+    Beside {
+        /// At most so many.
+        neighbours: u32,
+    },
 }
 
 /// Judges everything.
@@ -359,7 +364,7 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         }
         None => verdict = worse(Verdict::Unproven, verdict),
     }
-    findings.extend(remarks(facts));
+    findings.extend(remarks(facts, verdict));
     StepJudgement {
         verdict,
         facts: Some(facts.clone()),
@@ -433,8 +438,14 @@ fn trace_of(hold: &Hold, traces: &[Trace]) -> Option<Trace> {
 }
 
 /// What is worth saying without a budget being broken.
-fn remarks(facts: &StepFacts) -> Vec<Finding> {
+fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
     let mut remarks = Vec::new();
+    // What was kept beside neighbours is kept alone, too.
+    if facts.neighbours > 0 && matches!(verdict, Verdict::Exceeded | Verdict::Unproven) {
+        remarks.push(FindingKind::Beside {
+            neighbours: facts.neighbours,
+        });
+    }
     if let Some(longest) = facts.blocked.first() {
         remarks.push(FindingKind::Blocked {
             count: facts.blocked.len(),

@@ -34,7 +34,8 @@
 //! ```
 //!
 //! `Unwatched` ignores progress: [`stage::Watch`] is the trait to show it by. [`interrupt::pair`] makes an
-//! interrupt that can come, the last argument of [`run::run`] a recording.
+//! interrupt that can come, the last argument of [`run::run`] a recording. Several scenarios are decided by
+//! [`config::plan_all`] and run by [`run::many`], some at once if wanted.
 //!
 //! # Judging a recording
 //!

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 async fn command(cli: &Cli, screen: &Screen) -> lockproof::Result<lockproof::exit_code::ExitCode> {
     match &cli.command {
-        Command::Run(arguments) => commands::run::run(config::plan(arguments)?, screen).await,
+        Command::Run(arguments) => commands::run::run(config::plan_all(arguments)?, screen).await,
         Command::Judge(arguments) => commands::judge::judge(arguments, screen),
         Command::Clean(arguments) => commands::clean::clean(arguments, screen).await,
         Command::Doctor(arguments) => commands::doctor::doctor(arguments, screen).await,

@@ -200,7 +200,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["replay/place.rs"]),
     ("bollard", &["stage/docker"]),
     ("clap", &["cli.rs", "main.rs", "commands"]),
-    ("comfy_table", &["report/table.rs", "report/repeats.rs"]),
+    (
+        "comfy_table",
+        &["report/table.rs", "report/repeats.rs", "report/summary.rs"],
+    ),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal"]),
     (

@@ -187,6 +187,7 @@ fn events_until(
         step: 0,
         at,
         attempts: 1,
+        neighbours: 0,
         outcome: Outcome::Done,
     });
     events.push(Event::Relations {
@@ -226,6 +227,7 @@ fn header() -> Header {
         gap_floor: Duration::ZERO,
         replays: 1,
         repeat: 1,
+        jobs: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -346,6 +348,7 @@ fn program(
             step: 0,
             at: Mono(200 * MS),
             attempts: 1,
+            neighbours: 0,
             outcome: Outcome::Done,
         },
         Event::Relations {

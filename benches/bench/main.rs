@@ -2,7 +2,7 @@
 //! interleaved, so that a noisy machine makes both sides slow. Prints one table, asserts nothing; ends
 //! with another code than 0 only when a measurement itself could not be made.
 //!
-//! `BENCH=replay,sampler,memory,start,analysis` chooses; `ROWS`, `PAIRS`, `SECONDS` size them.
+//! `BENCH=replay,sampler,memory,start,analysis,neighbours` chooses; `ROWS`, `PAIRS`, `SECONDS` size them.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -15,6 +15,7 @@ mod alloc;
 mod allocations;
 mod ground;
 mod memory;
+mod neighbours;
 mod numbers;
 mod pgbench;
 mod replay;
@@ -41,20 +42,22 @@ fn main() -> Outcome {
     }
     let wanted = std::env::var("BENCH").unwrap_or_default();
     let mut table = Table::default();
-    let benches: [(&str, Bench); 5] = [
+    let benches: [(&str, Bench); 6] = [
         ("memory", memory::run),
         ("analysis", memory::analysis),
         ("start", start::run),
         ("replay", replay::run),
         ("sampler", sampler::run),
+        ("neighbours", neighbours::run),
     ];
     if let Some(unknown) = wanted
         .split(',')
         .find(|word| !word.is_empty() && benches.iter().all(|(name, _)| name != word))
     {
-        return Err(
-            format!("no bench `{unknown}`: replay, sampler, memory, start, analysis").into(),
-        );
+        return Err(format!(
+            "no bench `{unknown}`: replay, sampler, memory, start, analysis, neighbours"
+        )
+        .into());
     }
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.split(',').any(|word| word == name) {

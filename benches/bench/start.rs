@@ -16,19 +16,8 @@ pub fn run(table: &mut Table) -> Outcome {
     let folder = tempfile::tempdir()?;
     let step = folder.path().join("step.sql");
     std::fs::write(&step, "SELECT 1;\n")?;
-    let image = ["17", "15"]
-        .map(|major| format!("lockproof/postgres:{major}"))
-        .into_iter()
-        .find(|image| {
-            Command::new("docker")
-                .args(["image", "inspect", image])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
-        });
     let mut stages = vec![("local", None)];
-    stages.extend(image.map(|image| ("docker", Some(image))));
+    stages.extend(image().map(|image| ("docker", Some(image))));
     for (stage, image) in stages {
         // The first restores it where it is not there yet.
         once(stage, image.as_deref(), rows, &step)?;
@@ -52,6 +41,21 @@ pub fn run(table: &mut Table) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// An image for container stages; None: there is no engine, or none of ours on it.
+pub fn image() -> Option<String> {
+    ["17", "15"]
+        .map(|major| format!("lockproof/postgres:{major}"))
+        .into_iter()
+        .find(|image| {
+            Command::new("docker")
+                .args(["image", "inspect", image])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        })
 }
 
 /// Each phase with its milliseconds, up to the first step.

@@ -56,6 +56,7 @@ pub fn header(course: Course) -> Header {
         gap_floor: Duration::from_millis(10),
         replays: 1,
         repeat: 1,
+        jobs: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }
@@ -269,6 +270,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
         step: 0,
         at: Mono(end + 2 * MILLI),
         attempts: 1,
+        neighbours: 0,
         outcome: Outcome::Done,
     });
     let named = if all.is_empty() { vec![row] } else { all };

@@ -104,6 +104,8 @@ pub struct StepFacts {
     pub elapsed: Option<Duration>,
     /// Attempts that it took.
     pub attempts: u32,
+    /// At most so many other scenarios ran meanwhile.
+    pub neighbours: u32,
     /// How it ended; None when the recording was cut.
     pub outcome: Option<Outcome>,
     /// What ran.

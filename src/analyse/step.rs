@@ -21,6 +21,7 @@ pub struct OpenStep {
     pub(super) started: Mono,
     finished: Option<Mono>,
     attempts: u32,
+    neighbours: u32,
     outcome: Option<Outcome>,
     pub(super) sessions: BTreeMap<i32, Session>,
     texts: BTreeMap<usize, Text>,
@@ -54,6 +55,7 @@ impl OpenStep {
             started: at,
             finished: None,
             attempts: 1,
+            neighbours: 0,
             outcome: None,
             sessions: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -166,11 +168,13 @@ impl OpenStep {
             Event::StepFinished {
                 at,
                 attempts,
+                neighbours,
                 outcome,
                 ..
             } => {
                 self.finished = Some(at);
                 self.attempts = attempts;
+                self.neighbours = neighbours;
                 self.outcome = Some(outcome);
             }
             Event::Waiter { at, pid, behind } => self.waiters.push(Sighting { at, pid, behind }),
@@ -209,6 +213,7 @@ impl OpenStep {
             started: self.started,
             elapsed: self.finished.map(|at| at.since(self.started)),
             attempts: self.attempts,
+            neighbours: self.neighbours,
             outcome: self.outcome.clone(),
             statements: self.statements(),
             batches: self.batch_facts(),

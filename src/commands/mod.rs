@@ -4,5 +4,7 @@ pub mod clean;
 pub mod doctor;
 pub mod documents;
 pub mod judge;
+mod named;
 mod output;
 pub mod run;
+mod several;

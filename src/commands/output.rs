@@ -86,15 +86,37 @@ pub fn show(
     screen: &Screen,
 ) -> Result<ExitCode> {
     screen.finish();
-    if standard_is_taken || matches!(json_target, Some(Target::Standard)) {
-        screen.say(&table::render(report, table::Palette::Plain));
-    } else if !screen.is_quiet() {
-        print(&table::render(report, screen.palette()))?;
-    }
+    let standard_is_taken = standard_is_taken || matches!(json_target, Some(Target::Standard));
+    show_text(
+        |palette| table::render(report, palette),
+        standard_is_taken,
+        screen,
+    )?;
     if let Some(target) = json_target {
         target.write(report)?;
     }
-    Ok(match report.verdict {
+    Ok(exit_code(report.verdict, policy))
+}
+
+/// Prints what is for people: to standard error where a report or a recording has the other.
+pub fn show_text(
+    render: impl FnOnce(table::Palette) -> String,
+    standard_is_taken: bool,
+    screen: &Screen,
+) -> Result<()> {
+    if standard_is_taken {
+        // Whoever says something ends the line.
+        let text = render(table::Palette::Plain);
+        screen.say(text.strip_suffix('\n').unwrap_or(&text));
+    } else if !screen.is_quiet() {
+        screen.aside(|| print(&render(screen.palette())))?;
+    }
+    Ok(())
+}
+
+/// The exit code of a verdict.
+pub fn exit_code(verdict: Verdict, policy: &Policy) -> ExitCode {
+    match verdict {
         Verdict::Within => ExitCode::Within,
         Verdict::Exceeded => ExitCode::Exceeded,
         Verdict::Failed => ExitCode::Failed,
@@ -102,5 +124,5 @@ pub fn show(
             OnUnproven::Fail => ExitCode::Unproven,
             OnUnproven::Allow => ExitCode::Within,
         },
-    })
+    }
 }

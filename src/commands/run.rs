@@ -1,15 +1,24 @@
 //! `lockproof run`: the gate.
 
+use lockproof::config::several::Several;
 use lockproof::config::{Output, Planned};
 use lockproof::exit_code::ExitCode;
 use lockproof::{Result, run as library};
 
 use super::output::{Target, show};
+use super::several;
 use crate::signals;
 use crate::terminal::Screen;
 
-/// Replays, judges, prints.
-pub async fn run(planned: Planned, screen: &Screen) -> Result<ExitCode> {
+/// Replays, judges, prints; one scenario, or several.
+pub async fn run(planned: Several, screen: &Screen) -> Result<ExitCode> {
+    match planned.scenarios.as_slice() {
+        [only] => one(&only.planned, screen).await,
+        _ => several::run(&planned, screen),
+    }
+}
+
+async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
     let json = planned
         .outputs
         .json

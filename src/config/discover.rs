@@ -41,13 +41,29 @@ pub fn discover(paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Found> {
         [only] if has_extension(only, "toml") => Ok(Found::Scenario(only.clone())),
         [first, ..] => {
             for path in paths {
-                sql_file(path, paths.len())?;
+                sql_file(path)?;
             }
             Ok(Found::Files {
                 folder: parent(first),
                 files: paths.to_vec(),
             })
         }
+    }
+}
+
+/// The paths of each scenario: every folder and scenario file is one of its own, a list with a .sql file in
+/// it is one together.
+pub fn scenarios(paths: &[PathBuf]) -> Vec<&[PathBuf]> {
+    let of_its_own = |path: &PathBuf| path.is_dir() || has_extension(path, "toml");
+    // A path that is neither, or not there, is refused either way; so it is with the others.
+    if paths
+        .iter()
+        .any(|path| has_extension(path, "sql") && !path.is_dir())
+        || !paths.iter().any(of_its_own)
+    {
+        vec![paths]
+    } else {
+        paths.chunks(1).collect()
     }
 }
 
@@ -68,12 +84,12 @@ pub fn beside(folder: &Path, file: &Path) -> PathBuf {
     }
 }
 
-fn sql_file(path: &Path, of: usize) -> Result<()> {
+fn sql_file(path: &Path) -> Result<()> {
     let shown = path.display();
     if path.is_dir() || has_extension(path, "toml") {
         return Err(
-            Error::usage(format!("`{shown}` cannot be one of {of} paths")).help(
-                "name one scenario, one folder, or .sql files in the order in which they run",
+            Error::usage(format!("`{shown}` cannot stand beside .sql files")).help(
+                "name scenarios and folders, or the .sql files of one scenario in their order",
             ),
         );
     }

@@ -10,10 +10,12 @@ pub mod digest;
 pub mod discover;
 pub mod document;
 pub mod order;
+pub mod outputs;
 mod request;
 pub mod scenario;
 pub mod script;
 pub mod settings;
+pub mod several;
 pub mod snapshot;
 pub mod stage;
 pub mod steps;
@@ -121,23 +123,37 @@ pub fn plan(run: &cli::Run) -> Result<Planned> {
 ///
 /// As [`plan`].
 pub fn plan_in(run: &cli::Run, surroundings: &Surroundings) -> Result<Planned> {
+    several::only(several::plan_all_in(run, surroundings)?)
+}
+
+/// Decides every run of the command line, before any of them begins.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_all(run: &cli::Run) -> Result<several::Several> {
+    several::plan_all_in(run, &Surroundings::of_this_process()?)
+}
+
+/// Decides the run of these paths, all but what is written.
+fn plan_one(run: &cli::Run, paths: &[PathBuf], surroundings: &Surroundings) -> Result<Planned> {
     let mut notes = Vec::new();
-    let outputs = outputs(run)?;
     let typed_variables = variables::typed(&run.var)?;
     let choice = stage::choice(run, &mut notes)?;
     let request = Request {
         run,
+        paths,
         surroundings,
         choice,
         typed_variables,
     };
-    let plan = match discover::discover(&run.paths, &mut notes)? {
+    let plan = match discover::discover(paths, &mut notes)? {
         Found::Scenario(file) => request.of_scenario(&file, &mut notes)?,
         Found::Files { folder, files } => request.of_files(&folder, &files, &mut notes)?,
     };
     Ok(Planned {
         plan,
-        outputs,
+        outputs: Outputs::default(),
         notes,
     })
 }
@@ -193,27 +209,6 @@ fn typed_policy(
         policy.on_unproven = OnUnproven::Allow;
     }
     Ok(())
-}
-
-fn outputs(run: &cli::Run) -> Result<Outputs> {
-    let outputs = Outputs {
-        json: run.json.as_deref().map(Output::of),
-        record: run.record.as_deref().map(Output::of),
-    };
-    match (&outputs.json, &outputs.record) {
-        (Some(Output::Stdout), Some(Output::Stdout)) => Err(Error::usage(
-            "`--json` and `--record` cannot both be standard output",
-        )
-        .help("write one of them to a file")),
-        (Some(Output::File(json)), Some(Output::File(record))) if json == record => {
-            Err(Error::usage(format!(
-                "`--json` and `--record` cannot both be `{}`",
-                json.display()
-            ))
-            .help("write one of them to another file"))
-        }
-        _ => Ok(outputs),
-    }
 }
 
 #[cfg(test)]

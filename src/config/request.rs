@@ -25,6 +25,8 @@ use crate::{Error, Result, cli};
 pub struct Request<'a> {
     /// What was typed.
     pub run: &'a cli::Run,
+    /// Those of its paths that make up the scenario.
+    pub paths: &'a [PathBuf],
     /// Where it was typed.
     pub surroundings: &'a Surroundings,
     /// The stage, as `--stage` has it.
@@ -146,7 +148,7 @@ impl Request<'_> {
         variables.extend(self.typed_variables.clone());
         let steps = steps::of_files(&texts, &variables)?;
         let name = match files {
-            [only] if self.run.paths == [only.clone()] => steps[0].name.clone(),
+            [only] if self.paths == [only.clone()] => steps[0].name.clone(),
             _ => self.folder_name(folder),
         };
         let policy = Policy::default();

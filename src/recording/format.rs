@@ -48,13 +48,16 @@ pub struct Header {
     /// How many times all of it was to be measured.
     #[serde(default = "once")]
     pub repeat: u32,
+    /// At most so many scenarios ran at once in the same process, this one included.
+    #[serde(default = "once")]
+    pub jobs: u32,
     /// Whether the texts below hold literals.
     pub literals: Literals,
     /// What was decided before the run and is worth knowing, such as why a stage was chosen.
     pub notes: Vec<String>,
 }
 
-/// Recordings without the key were made of runs that measured once.
+/// Recordings without the key were made of runs that measured once, or that ran alone.
 fn once() -> u32 {
     1
 }
@@ -420,6 +423,9 @@ pub enum Event {
         at: Mono,
         /// Attempts that it took; where each statement or batch has its own, the most of any.
         attempts: u32,
+        /// At most so many other scenarios of the same process ran meanwhile.
+        #[serde(default)]
+        neighbours: u32,
         /// How.
         #[serde(flatten)]
         outcome: Outcome,

@@ -67,6 +67,8 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             finished_at: timeline.finished_at.map(seconds),
             replays: u32::try_from(timeline.replays.len()).unwrap_or(u32::MAX),
             repeat: header.repeat,
+            jobs: header.jobs,
+            neighbours: neighbours(timeline),
         },
         scenario: header.scenario.clone(),
         snapshot: timeline.stage.as_ref().map(|stage| stage.snapshot.clone()),
@@ -112,6 +114,7 @@ fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> S
         elapsed_ms: None,
         attempts: 0,
         replays: judged.replays,
+        neighbours: 0,
         repeats: (judged.repeats.len() > 1).then(|| repeats(judged)),
         statements: Vec::new(),
         batches: None,
@@ -130,6 +133,7 @@ fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> S
     Step {
         elapsed_ms: facts.elapsed.map(ms),
         attempts: facts.attempts,
+        neighbours: facts.neighbours,
         statements: facts.statements.iter().map(statement).collect(),
         batches: facts.batches.as_ref().map(|batches| Batches {
             count: batches.count,
@@ -270,11 +274,28 @@ fn limits(timeline: &Timeline) -> Vec<String> {
         limits.push("the recording was cut: the run did not end by itself".to_owned());
     }
     limits.extend(timeline.header.notes.iter().cloned());
+    limits.extend(beside(neighbours(timeline)));
     if let Some(stage) = &timeline.stage {
         limits.extend(stage_limits(stage));
     }
     limits.extend(LIMITS.iter().map(|limit| (*limit).to_owned()));
     limits
+}
+
+/// At most so many other scenarios ran beside any step, whichever replay decided.
+fn neighbours(timeline: &Timeline) -> u32 {
+    let steps = timeline.replays.iter().flat_map(|replay| &replay.steps);
+    steps.map(|facts| facts.neighbours).max().unwrap_or(0)
+}
+
+fn beside(neighbours: u32) -> Option<String> {
+    (neighbours > 0).then(|| {
+        format!(
+            "neighbours: {} ran at the same time on the same machine; holds were really this long, \
+             and may be shorter alone",
+            text::scenarios_beside(neighbours)
+        )
+    })
 }
 
 fn stage_limits(stage: &StageFacts) -> Vec<String> {

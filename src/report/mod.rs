@@ -8,6 +8,7 @@ mod fidelity;
 pub mod json;
 pub mod model;
 mod repeats;
+pub mod summary;
 pub mod table;
 pub mod text;
 mod wording;

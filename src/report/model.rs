@@ -74,6 +74,10 @@ pub struct Run {
     pub replays: u32,
     /// How many times all of it was to be measured; the worst counts.
     pub repeat: u32,
+    /// At most so many scenarios were to run at once in the same process, this one included.
+    pub jobs: u32,
+    /// At most so many others ran beside any step of this one: its holds may be shorter alone.
+    pub neighbours: u32,
 }
 
 /// Where it ran.
@@ -146,6 +150,8 @@ pub struct Step {
     pub attempts: u32,
     /// Replays that ran it; the figures are those of the one that decided the verdict.
     pub replays: u32,
+    /// At most so many other scenarios ran meanwhile.
+    pub neighbours: u32,
     /// How it came out each time; null unless it was measured repeatedly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeats>,

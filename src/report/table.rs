@@ -5,7 +5,7 @@ use comfy_table::{
     Width,
 };
 
-use super::model::{Finding, Report, Step};
+use super::model::{Finding, Hold, Report, Step};
 use super::text::{self, count, short};
 use super::{fidelity, repeats};
 use crate::bounds::Bounds;
@@ -164,18 +164,9 @@ pub(super) fn lines(table: &Table) -> String {
 
 /// The longest ACCESS EXCLUSIVE hold, or what is proved where none was seen.
 fn longest(step: &Step) -> (String, String) {
-    let most = |hold: &&super::model::Hold| hold.hold_ms.at_most.unwrap_or(f64::INFINITY);
-    let longest = step
-        .holds
-        .iter()
-        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
-        .max_by(|a, b| most(a).total_cmp(&most(b)));
-    match longest {
+    match longest_of(&step.holds) {
         Some(hold) => (
-            text::bounds(Bounds::new(
-                duration(hold.hold_ms.at_least),
-                hold.hold_ms.at_most.map(duration),
-            )),
+            span(hold),
             short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
         ),
         None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
@@ -185,6 +176,23 @@ fn longest(step: &Step) -> (String, String) {
             "none seen".to_owned(),
         ),
     }
+}
+
+/// The longest ACCESS EXCLUSIVE hold of these.
+pub(super) fn longest_of<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> Option<&'a Hold> {
+    let most = |hold: &&Hold| hold.hold_ms.at_most.unwrap_or(f64::INFINITY);
+    holds
+        .into_iter()
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
+        .max_by(|a, b| most(a).total_cmp(&most(b)))
+}
+
+/// How long a hold lasted.
+pub(super) fn span(hold: &Hold) -> String {
+    text::bounds(Bounds::new(
+        duration(hold.hold_ms.at_least),
+        hold.hold_ms.at_most.map(duration),
+    ))
 }
 
 fn paragraph(finding: &Finding, palette: Palette) -> String {
@@ -234,16 +242,23 @@ fn closing(report: &Report, palette: Palette) -> String {
             millis(s.gap_ms.p99)
         )
     });
+    let beside = match report.run.neighbours {
+        0 => String::new(),
+        neighbours => format!(
+            "  beside {}: holds may be shorter alone\n",
+            text::scenarios_beside(neighbours)
+        ),
+    };
     let verdict = tinted(report.verdict.name(), tint, palette);
     // Only a recording can lack its end.
     let cut = match report.run.finished_at {
         Some(_) => "",
         None => "the recording was cut: the run did not end by itself\n",
     };
-    format!("{cut}verdict: {verdict}{budget}{replays}\n{watched}")
+    format!("{cut}verdict: {verdict}{budget}{replays}\n{watched}{beside}")
 }
 
-fn colour(verdict: Verdict) -> Color {
+pub(super) fn colour(verdict: Verdict) -> Color {
     match verdict {
         Verdict::Within => Color::Green,
         Verdict::Exceeded | Verdict::Failed => Color::Red,

@@ -60,6 +60,14 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
+/// `1 other scenario`, `up to 3 other scenarios`.
+pub fn scenarios_beside(neighbours: u32) -> String {
+    match neighbours {
+        1 => "1 other scenario".to_owned(),
+        many => format!("up to {many} other scenarios"),
+    }
+}
+
 /// `1.1 GB`, in powers of ten.
 pub fn bytes(number: u64) -> String {
     let mut value = number as f64;

@@ -1,7 +1,7 @@
 //! Findings in plain words: what was seen, and what to do.
 
 use super::model;
-use super::text::{bounds, count, short, time};
+use super::text::{bounds, count, scenarios_beside, short, time};
 use crate::advice;
 use crate::analyse::{Hold, Holder};
 use crate::judge::{Finding, FindingKind};
@@ -122,6 +122,20 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
                 short(&longest.behind, QUOTE),
             ),
             advice: None,
+        },
+        FindingKind::Beside { neighbours } => Words {
+            rule: "measured-beside",
+            hold: None,
+            message: format!(
+                "it was measured beside {} on this machine: locks were really held this long, and may \
+                 be for less alone",
+                scenarios_beside(*neighbours),
+            ),
+            advice: Some(
+                "run this scenario by itself, with `--jobs 1`, to see what the migration takes on a \
+                 quiet machine"
+                    .to_owned(),
+            ),
         },
         FindingKind::BatchSlowsDown { early, late } => Words {
             rule: "batch-slows-down",

@@ -3,8 +3,10 @@
 //! Interprets nothing: what happened is the recording's, what it means the analysis' and the judge's.
 
 mod age;
+mod company;
 mod conductor;
 mod ground;
+mod many;
 mod replays;
 mod source;
 mod turns;
@@ -20,6 +22,9 @@ use crate::stage::Watch;
 use crate::{Error, Result};
 
 pub use conductor::{Conductor, Sink};
+pub use many::{Ended, Job, many};
+
+use company::{Company, Member};
 
 /// Gaps between samples up to this length are not told one by one, nor gaps of half the tightest
 /// budget.
@@ -52,7 +57,22 @@ pub async fn run(
     interrupt: &Interrupt,
     recording: Option<Sink>,
 ) -> Result<Finished> {
-    let header = header(plan, notes);
+    let alone = Company::of(1);
+    run_in(&alone, plan, notes, watch, interrupt, recording).await
+}
+
+/// Runs a plan beside others.
+async fn run_in(
+    company: &Company,
+    plan: &Plan,
+    notes: &[String],
+    watch: &dyn Watch,
+    interrupt: &Interrupt,
+    recording: Option<Sink>,
+) -> Result<Finished> {
+    // From the restore on, which is as heavy a neighbour as any step.
+    let member = company.join();
+    let header = header(plan, notes, &member);
     let run_id = header.run_id.clone();
     let clock = Clock::start();
     // Before the restore, so that a run that ends there leaves a recording that says so.
@@ -66,6 +86,7 @@ pub async fn run(
                 clock,
                 watch,
                 interrupt,
+                &member,
                 &mut conductor,
             )
             .await
@@ -88,7 +109,7 @@ pub async fn run(
     })
 }
 
-fn header(plan: &Plan, notes: &[String]) -> Header {
+fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
     Header {
         lockproof_recording: VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,6 +135,7 @@ fn header(plan: &Plan, notes: &[String]) -> Header {
         gap_floor: gap_floor(plan),
         replays: plan.replays,
         repeat: plan.repeat,
+        jobs: member.at_once(),
         literals: plan.literals,
         notes: notes.to_vec(),
     }

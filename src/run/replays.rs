@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
 use super::turns::{Most, Turn};
@@ -38,6 +39,10 @@ pub enum Ended {
 }
 
 /// Replays until every step is decided or the replays are used up.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a run's parts, each of another room"
+)]
 pub async fn replay(
     plan: &Plan,
     run_id: &str,
@@ -45,6 +50,7 @@ pub async fn replay(
     clock: Clock,
     watch: &dyn Watch,
     interrupt: &Interrupt,
+    member: &Member,
     conductor: &mut Conductor,
 ) -> Result<Ended> {
     // Nothing but a fresh clone can be tried again; an external server has been changed.
@@ -68,6 +74,7 @@ pub async fn replay(
             clock,
             watch,
             interrupt,
+            member,
         };
         let watchers = match watchers(&run, &stage, turn, conductor).await {
             Ok(watchers) => watchers,
@@ -124,6 +131,7 @@ struct Run<'a> {
     clock: Clock,
     watch: &'a dyn Watch,
     interrupt: &'a Interrupt,
+    member: &'a Member,
 }
 
 async fn start(
@@ -281,6 +289,7 @@ async fn steps(
             Work::Command(_) => run.watch.phase(&what),
         }
         sampler.sync().await?;
+        run.member.begin();
         conductor.tell(Event::StepStarted {
             step: index,
             at: run.clock.now(),
@@ -297,6 +306,7 @@ async fn steps(
             step: index,
             at: ended,
             attempts: course.attempts,
+            neighbours: run.member.most_beside(),
             outcome: course.outcome,
         });
         let seen = conductor.step_taken().await;

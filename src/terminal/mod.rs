@@ -37,6 +37,26 @@ impl Screen {
         }
     }
 
+    /// A line of progress more, below this one's.
+    pub fn another(&self) -> Self {
+        Self {
+            quiet: self.quiet,
+            verbose: self.verbose,
+            color: self.color,
+            progress: self.progress.another(),
+        }
+    }
+
+    /// Writes to standard output while no line of progress is in the way. Where that is no terminal they
+    /// are not, and whoever tells progress does not wait for a slow reader.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        if std::io::stdout().is_terminal() {
+            self.progress.suspend(write)
+        } else {
+            write()
+        }
+    }
+
     /// Whether a report on standard output is coloured.
     pub fn palette(&self) -> Palette {
         let colour = match self.color {
@@ -74,7 +94,8 @@ impl Screen {
     /// An error with all it has to say.
     pub fn error(&self, error: &Error) {
         self.progress.abandon();
-        eprint_line(&format!("error: {}", error.story()));
+        let text = format!("error: {}", error.story());
+        self.progress.suspend(|| eprint_line(&text));
     }
 }
 

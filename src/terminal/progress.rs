@@ -46,6 +46,8 @@ impl Face {
 pub struct Progress {
     clock: Clock,
     face: Face,
+    /// All lines of the terminal; this one's is `bar`.
+    lines: MultiProgress,
     bar: ProgressBar,
     now: Arc<Now>,
 }
@@ -75,11 +77,11 @@ impl Progress {
             Face::Living => ProgressDrawTarget::stderr(),
             Face::Nothing | Face::Log => ProgressDrawTarget::hidden(),
         };
-        Self::on(&MultiProgress::with_draw_target(target), face)
+        Self::on(MultiProgress::with_draw_target(target), face)
     }
 
     /// A line among others.
-    fn on(lines: &MultiProgress, face: Face) -> Self {
+    fn on(lines: MultiProgress, face: Face) -> Self {
         let bar = lines.add(ProgressBar::no_length());
         bar.set_style(
             ProgressStyle::with_template("{spinner} {wide_msg}")
@@ -88,12 +90,18 @@ impl Progress {
         Self {
             clock: Clock::start(),
             face,
+            lines,
             bar,
             now: Arc::new(Now {
                 state: Mutex::default(),
                 changed: Condvar::new(),
             }),
         }
+    }
+
+    /// A line more, below this one's, for something else that goes on at the same time.
+    pub fn another(&self) -> Self {
+        Self::on(self.lines.clone(), self.face)
     }
 
     /// How it is shown.
@@ -148,8 +156,8 @@ impl Progress {
     }
 
     /// Keeps the living line away while something else is written.
-    pub fn suspend(&self, write: impl FnOnce()) {
-        self.bar.suspend(write);
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
     }
 
     fn say(&self, line: Option<String>) {

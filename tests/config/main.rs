@@ -3,12 +3,15 @@
 mod any_text;
 mod plans;
 mod refused;
+mod several;
 
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
+use lockproof::cli;
 use lockproof::cli::{Cli, Command};
+use lockproof::config::several::{Several, plan_all_in};
 use lockproof::config::{Planned, Surroundings, plan_in};
 use tempfile::TempDir;
 
@@ -58,6 +61,19 @@ impl Site {
 
     /// Plans `lockproof run` with these arguments; paths without `-` in front are within the site.
     fn plan(&self, arguments: &[&str]) -> Result<Planned, String> {
+        self.planned(arguments, plan_in)
+    }
+
+    /// The same of several scenarios.
+    fn plan_all(&self, arguments: &[&str]) -> Result<Several, String> {
+        self.planned(arguments, plan_all_in)
+    }
+
+    fn planned<T>(
+        &self,
+        arguments: &[&str],
+        plan: impl Fn(&cli::Run, &Surroundings) -> lockproof::Result<T>,
+    ) -> Result<T, String> {
         let mut typed = vec!["lockproof".to_owned(), "run".to_owned()];
         let mut value = false;
         for argument in arguments {
@@ -81,7 +97,7 @@ impl Site {
             root: false,
         };
         let root = format!("{}/", self.root().display());
-        plan_in(&run, &surroundings).map_err(|error| error.story().replace(&root, ""))
+        plan(&run, &surroundings).map_err(|error| error.story().replace(&root, ""))
     }
 
     fn good(&self, arguments: &[&str]) -> Planned {

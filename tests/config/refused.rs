@@ -461,11 +461,11 @@ fn every_path_that_cannot_be_run_is_told_with_a_way_out() {
         ),
         (
             vec!["s/01.sql", "deep"],
-            "`deep` cannot be one of 2 paths\n  help: name one scenario, one folder, or .sql files in the order in which they run",
+            "`deep` cannot stand beside .sql files\n  help: name scenarios and folders, or the .sql files of one scenario in their order",
         ),
         (
             vec!["t/scenario.toml", "s/01.sql"],
-            "`t/scenario.toml` cannot be one of 2 paths\n  help: name one scenario, one folder, or .sql files in the order in which they run",
+            "`t/scenario.toml` cannot stand beside .sql files\n  help: name scenarios and folders, or the .sql files of one scenario in their order",
         ),
         (
             vec!["s/01.sql", "s/01.sql"],

@@ -43,6 +43,7 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
         gap_floor,
         replays: 1,
         repeat: 1,
+        jobs: 1,
         literals: Literals::Hidden,
         notes: Vec::new(),
     }

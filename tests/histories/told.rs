@@ -53,6 +53,7 @@ fn hold(polls: &[u64], rows: &[(i32, Claim, u64, u64)], others: Vec<Event>) -> H
         step: 0,
         at: Mono(100 * MS),
         attempts: 1,
+        neighbours: 0,
         outcome: Outcome::Done,
     });
     let mut holds = analyst.finish().replays.remove(0).steps.remove(0).holds;

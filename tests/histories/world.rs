@@ -353,6 +353,7 @@ impl Step {
                 step: index,
                 at: Mono(self.ended),
                 attempts: 1,
+                neighbours: 0,
                 outcome: Outcome::Done,
             },
             Event::Relations {
