@@ -4,6 +4,7 @@
 //! defaults. Unknown keys are refused with their path. Reads files; runs and writes nothing.
 
 pub mod budgets;
+pub mod create;
 pub mod digest;
 pub mod discover;
 pub mod document;

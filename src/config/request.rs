@@ -17,7 +17,8 @@ use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
     StageChoice, Step,
 };
-use crate::snapshot::Manifest;
+use crate::snapshot::{Manifest, Source};
+use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
 
 /// The command line, as far as it is read before the scenario.
@@ -38,6 +39,8 @@ struct Snapshot {
     choice: Option<SnapshotChoice>,
     /// The variables that it declares, with its own values for them.
     declared: BTreeMap<String, String>,
+    /// What makes its servers; None: lockproof does.
+    hooks: Option<Hooks>,
 }
 
 impl Request<'_> {
@@ -96,9 +99,11 @@ impl Request<'_> {
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
         let replays = self.replays(Some(&document), typed.replays.as_ref())?;
+        let hooks = snapshot.hooks.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
+                hooks,
                 scenario,
                 snapshot,
                 steps,
@@ -148,9 +153,11 @@ impl Request<'_> {
         };
         let interval = self.interval(None, None)?;
         let replays = self.replays(None, None)?;
+        let hooks = snapshot.hooks.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
+                hooks,
                 scenario,
                 snapshot,
                 steps,
@@ -171,6 +178,7 @@ impl Request<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Plan> {
         let Parts {
+            hooks,
             scenario,
             snapshot,
             steps,
@@ -186,6 +194,12 @@ impl Request<'_> {
             run.allow_unproven,
         )?;
         let repeat = self.repeat()?;
+        let choice = match (hooks, &snapshot) {
+            (Some(hooks), SnapshotChoice::Folder { folder, .. }) => {
+                stage::by_hooks(run, &self.choice, hooks, folder)?
+            }
+            _ => self.choice,
+        };
         match &snapshot {
             SnapshotChoice::AsFound => {
                 notes.push("nothing is restored: the server is taken as it is found".to_owned());
@@ -198,7 +212,7 @@ impl Request<'_> {
             SnapshotChoice::Folder { .. } => {}
         }
         Ok(Plan {
-            stage: stage::plan(run, self.choice, stage, self.surroundings, notes)?,
+            stage: stage::plan(run, choice, stage, self.surroundings, notes)?,
             scenario,
             snapshot,
             steps,
@@ -253,9 +267,16 @@ impl Request<'_> {
             },
             (None, None) => return Ok(self.without_snapshot(external)),
         };
-        let declared = match &found {
-            Some(folder) => Manifest::load(folder)?.0.variables,
-            None => BTreeMap::new(),
+        let (declared, hooks) = match &found {
+            Some(folder) => {
+                let manifest = Manifest::load(folder)?.0;
+                let hooks = match manifest.source {
+                    Source::Hooks(hooks) if !external => Some(hooks),
+                    _ => None,
+                };
+                (manifest.variables, hooks)
+            }
+            None => (BTreeMap::new(), None),
         };
         let choice = match found {
             _ if external => SnapshotChoice::AsFound,
@@ -268,6 +289,7 @@ impl Request<'_> {
         Ok(Snapshot {
             choice: Some(choice),
             declared,
+            hooks,
         })
     }
 
@@ -275,6 +297,7 @@ impl Request<'_> {
         Snapshot {
             choice: external.then_some(SnapshotChoice::AsFound),
             declared: BTreeMap::new(),
+            hooks: None,
         }
     }
 
@@ -361,6 +384,7 @@ impl Request<'_> {
 
 /// What scenario files and plain files come to.
 struct Parts {
+    hooks: Option<Hooks>,
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,

@@ -2,6 +2,7 @@
 //!
 //! Interprets nothing: what happened is the recording's, what it means the analysis' and the judge's.
 
+mod base;
 mod conductor;
 mod ground;
 mod replays;
@@ -18,6 +19,7 @@ use crate::report::{Report, build};
 use crate::stage::Watch;
 use crate::{Error, Result};
 
+pub use base::restore;
 pub use conductor::{Conductor, Sink};
 
 /// Gaps between samples up to this length are not told one by one, nor gaps of half the tightest
@@ -129,7 +131,7 @@ fn gap_floor(plan: &Plan) -> std::time::Duration {
         .map_or(GAP_FLOOR, |half| GAP_FLOOR.min(half))
 }
 
-/// Twelve hexadecimal digits.
-fn run_id() -> String {
+/// A new identity of a run: twelve hexadecimal digits.
+pub fn run_id() -> String {
     format!("{:012x}", rand::random::<u64>() >> 16)
 }

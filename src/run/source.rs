@@ -4,6 +4,7 @@ use crate::Result;
 use crate::plan::SnapshotChoice;
 use crate::recording::format::{SnapshotFacts, TableFacts};
 use crate::snapshot::Snapshot;
+use crate::snapshot::Source::Hooks;
 use crate::stage::{Endpoint, Fill, Tools, Watch};
 
 /// What the stage starts from.
@@ -63,7 +64,8 @@ impl Source {
         let (name, digest, taken_at) = match self {
             Self::Snapshot(snapshot) => (
                 snapshot.manifest.name.clone(),
-                Some(snapshot.digest.clone()),
+                // What a clone holds, nobody has read.
+                (!matches!(snapshot.manifest.source, Hooks(_))).then(|| snapshot.digest.clone()),
                 snapshot.manifest.taken_at.map(|at| at.to_string()),
             ),
             Self::Empty => ("empty".to_owned(), None, None),

@@ -44,7 +44,7 @@ pub(super) fn digest(
                 hash.file(&folder.join(file))?;
             }
         }
-        Source::Dump { file } => {
+        Source::Dump { file, filtered } => {
             let path = folder.join(file);
             if path.is_dir() {
                 hash.text("directory");
@@ -56,6 +56,22 @@ pub(super) fn digest(
             } else {
                 hash.text("dump");
                 hash.file(&path)?;
+            }
+            for part in filtered {
+                hash.text("filtered");
+                hash.text(&part.table);
+                hash.number(part.columns.len() as u64);
+                for column in &part.columns {
+                    hash.text(column);
+                }
+                hash.file(&folder.join(&part.file))?;
+            }
+        }
+        // What their servers hold is theirs to say: this tells one description from another, no more.
+        Source::Hooks(hooks) => {
+            hash.text("hooks");
+            for word in hooks.provision.iter().chain(&hooks.teardown) {
+                hash.text(word);
             }
         }
     }

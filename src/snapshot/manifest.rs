@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use toml::{Table, Value};
 
+use super::filtered::Filtered;
+use super::hooks;
+use super::partial::Partial;
 use crate::config::suggest::nearest;
 use crate::config::vars::is_name;
+use crate::stage::hooked::Hooks;
 use crate::{Error, Result};
 
 /// The name of the description in a snapshot's folder.
@@ -26,6 +30,8 @@ pub struct Manifest {
     pub server_version: Option<u32>,
     /// The database that is restored.
     pub database: String,
+    /// What of the source it leaves out; empty: nothing, as far as it says.
+    pub partial: Vec<Partial>,
     /// Where the data comes from.
     pub source: Source,
     /// Variables of generators, with the values that they have unless asked otherwise.
@@ -46,7 +52,11 @@ pub enum Source {
     Dump {
         /// The file, or the folder of the directory format.
         file: PathBuf,
+        /// Tables whose rows are in files of their own.
+        filtered: Vec<Filtered>,
     },
+    /// Programs of the user's make a server that holds it, and end that server.
+    Hooks(Hooks),
 }
 
 /// How a snapshot is restored.
@@ -121,6 +131,7 @@ impl Manifest {
             "taken_at",
             "server_version",
             "database",
+            "partial",
             "source",
             "variables",
             "restore",
@@ -142,6 +153,7 @@ impl Manifest {
                 top.string("database")?
                     .unwrap_or_else(|| "lockproof".to_owned()),
             )?,
+            partial: parse_partial(top.tables("partial")?)?,
             source: parse_source(&source)?,
             variables: parse_variables(top.table("variables")?)?,
             restore: restore.map_or(Ok(Restore::default()), |restore| parse_restore(&restore))?,
@@ -149,7 +161,7 @@ impl Manifest {
     }
 }
 
-const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, or `kind = \"dump\"` with `file = \"app.dump\"`";
+const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, or `kind = \"dump\"` with `file = \"app.dump\"`, or `kind = \"hooks\"` with `provision` and `teardown`";
 
 fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
     match keys.string("kind")?.as_deref() {
@@ -164,20 +176,63 @@ fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
             })
         }
         Some("dump") => {
-            keys.only(&["kind", "file"])?;
+            keys.only(&["kind", "file", "filtered"])?;
             let file = keys
                 .string("file")?
                 .ok_or_else(|| Defect::new("`source.file` is missing").help(SOURCE_HELP))?;
             Ok(Source::Dump {
                 file: not_empty("source.file", file)?.into(),
+                filtered: parse_filtered(keys.tables("filtered")?)?,
             })
         }
+        Some("hooks") => hooks::parse(keys).map(Source::Hooks),
         Some(other) => Err(Defect::new(format!(
-            "`source.kind` is `{other}`, and it is `generator` or `dump`"
+            "`source.kind` is `{other}`, and it is `generator`, `dump` or `hooks`"
         ))
         .help(SOURCE_HELP)),
         None => Err(Defect::new("`source.kind` is missing").help(SOURCE_HELP)),
     }
+}
+
+fn parse_filtered(parts: Vec<Keys<'_>>) -> Result<Vec<Filtered>, Defect> {
+    let needed = |keys: &Keys<'_>, key: &str| {
+        keys.string(key)?
+            .filter(|text| !text.trim().is_empty())
+            .ok_or_else(|| Defect::new(format!("`source.filtered` has a part without `{key}`")))
+    };
+    parts
+        .iter()
+        .map(|keys| {
+            keys.only(&["table", "file", "where", "columns"])?;
+            Ok(Filtered {
+                table: needed(keys, "table")?,
+                file: needed(keys, "file")?.into(),
+                columns: keys.strings("columns")?.unwrap_or_default(),
+                condition: needed(keys, "where")?,
+            })
+        })
+        .collect()
+}
+
+fn parse_partial(parts: Vec<Keys<'_>>) -> Result<Vec<Partial>, Defect> {
+    parts
+        .iter()
+        .map(|keys| {
+            keys.only(&["table", "where", "excluded"])?;
+            let table = keys
+                .string("table")?
+                .ok_or_else(|| Defect::new("`partial` has a part without `table`"))?;
+            let condition = keys.string("where")?;
+            let excluded = keys.boolean("excluded")?.unwrap_or(false);
+            if excluded == condition.is_some() {
+                return Err(Defect::new(format!(
+                    "`partial` says of `{table}` neither or both of `where` and `excluded`"
+                ))
+                .help("write `{ table = \"events\", where = \"…\" }` or `{ table = \"audit\", excluded = true }`"));
+            }
+            Ok(Partial { table, condition })
+        })
+        .collect()
 }
 
 fn parse_variables(keys: Option<Keys<'_>>) -> Result<BTreeMap<String, String>, Defect> {
@@ -224,27 +279,27 @@ fn parse_restore(keys: &Keys<'_>) -> Result<Restore, Defect> {
 
 /// What is wrong with a description, before it is known which file it is.
 #[derive(Debug)]
-struct Defect {
+pub(super) struct Defect {
     message: String,
     help: Option<String>,
 }
 
 impl Defect {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             help: None,
         }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 }
 
 /// A table and its path, so that each complaint names the whole key.
-struct Keys<'a> {
+pub(super) struct Keys<'a> {
     path: &'a str,
     table: &'a Table,
 }
@@ -262,7 +317,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn only(&self, known: &[&str]) -> Result<(), Defect> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Defect> {
         for key in self.table.keys() {
             if !known.contains(&key.as_str()) {
                 let defect = Defect::new(format!("unknown key `{}`", self.full(key)));
@@ -291,7 +346,32 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn string(&self, key: &str) -> Result<Option<String>, Defect> {
+    /// An array of tables, whichever way it is written.
+    fn tables(&self, key: &'a str) -> Result<Vec<Keys<'a>>, Defect> {
+        let Some(value) = self.table.get(key) else {
+            return Ok(Vec::new());
+        };
+        let tables = value.as_array().and_then(|values| {
+            values
+                .iter()
+                .map(|value| value.as_table().map(|table| Keys::new(key, table)))
+                .collect::<Option<Vec<_>>>()
+        });
+        tables.ok_or_else(|| self.wrong(key, value, "an array of tables"))
+    }
+
+    /// A table of strings; empty where there is none.
+    pub(super) fn texts(&self, key: &'a str) -> Result<BTreeMap<String, String>, Defect> {
+        let Some(keys) = self.table(key)? else {
+            return Ok(BTreeMap::new());
+        };
+        keys.table
+            .keys()
+            .map(|name| Ok((name.clone(), keys.string(name)?.unwrap_or_default())))
+            .collect()
+    }
+
+    pub(super) fn string(&self, key: &str) -> Result<Option<String>, Defect> {
         match self.table.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -299,7 +379,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn strings(&self, key: &str) -> Result<Option<Vec<String>>, Defect> {
+    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<String>>, Defect> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };

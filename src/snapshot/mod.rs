@@ -2,10 +2,15 @@
 //!
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
+pub mod create;
 mod detect;
 mod digest;
 mod facts;
+mod filtered;
+mod hooks;
 pub mod manifest;
+mod partial;
+mod pattern;
 mod plain;
 mod restore;
 mod roles;
@@ -15,7 +20,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use facts::{tables, warm};
+pub use filtered::Filtered;
 pub use manifest::{Manifest, Restore, Source};
+pub use partial::Partial;
+pub use pattern::Pattern;
 
 use crate::config::suggest::nearest;
 use crate::{Error, Result};
@@ -47,9 +55,13 @@ impl Snapshot {
             variables.insert(name.clone(), value.clone());
         }
         let digest = digest::digest(&manifest, &folder, &variables)?;
-        if let Source::Dump { file } = &manifest.source {
+        if let Source::Dump { file, filtered } = &manifest.source {
             // Before a server is made for it.
-            detect::detect(&folder.join(file))?;
+            let format = detect::detect(&folder.join(file))?;
+            filtered::refuse(filtered, format)?;
+        }
+        if let Source::Hooks(hooks) = &manifest.source {
+            hooks::refuse_missing(hooks, &folder)?;
         }
         Ok(Self {
             manifest,

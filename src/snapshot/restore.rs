@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::detect::{Format, Packing, damaged, detect, open};
-use super::{Snapshot, Source, plain, roles, toc};
+use super::{Filtered, Snapshot, Source, plain, roles, toc};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
@@ -30,10 +30,14 @@ impl Fill for Snapshot {
                     self.generate(endpoint, file, watch).await?;
                 }
             }
-            Source::Dump { file } => {
+            Source::Hooks(_) => {
+                return Err(Error::defect("a snapshot of hooks was to be restored"));
+            }
+            Source::Dump { file, filtered } => {
                 let restore = Restore {
                     snapshot: self,
                     file: self.folder.join(file),
+                    filtered,
                     endpoint,
                     tools,
                     watch,
@@ -129,6 +133,7 @@ fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<S
 struct Restore<'a, T> {
     snapshot: &'a Snapshot,
     file: PathBuf,
+    filtered: &'a [Filtered],
     endpoint: &'a Endpoint,
     tools: &'a T,
     watch: &'a dyn Watch,
@@ -196,16 +201,41 @@ impl<T: Tools> Restore<'_, T> {
             args.push(format!("--jobs={jobs}"));
         }
         args.push(self.tools.place(&self.file, self.watch).await?);
+        let made_by = contents.as_ref().map(|toc| &*toc.pg_dump);
+        if self.filtered.is_empty() {
+            return self.pg_restore(&args, made_by).await;
+        }
+        // The rows that lie beside the dump come before what is made of all rows.
+        for section in ["pre-data", "data"] {
+            self.pg_restore_section(section, &args, made_by).await?;
+        }
+        let client = self.connect().await?;
+        for part in self.filtered {
+            part.load(&client, &self.snapshot.folder, self.watch)
+                .await?;
+        }
+        drop(client);
+        self.pg_restore_section("post-data", &args, made_by).await
+    }
+
+    async fn pg_restore_section(
+        &self,
+        section: &str,
+        args: &[String],
+        made_by: Option<&str>,
+    ) -> Result<()> {
+        let mut all = vec![format!("--section={section}")];
+        all.extend_from_slice(args);
+        self.pg_restore(&all, made_by).await
+    }
+
+    async fn pg_restore(&self, args: &[String], made_by: Option<&str>) -> Result<()> {
         self.say_restoring();
         let output = self
             .tools
-            .run(self.endpoint, "pg_restore", &args, None)
+            .run(self.endpoint, "pg_restore", args, None)
             .await?;
-        self.judge(
-            "pg_restore",
-            &output,
-            contents.as_ref().map(|toc| &*toc.pg_dump),
-        )
+        self.judge("pg_restore", &output, made_by)
     }
 
     fn pg_restore_arguments(&self) -> Vec<String> {
@@ -403,7 +433,9 @@ fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
     let made_by = made_by
         .filter(|version| !version.is_empty())
         .map_or_else(String::new, |version| format!(" ({version})"));
-    let help = if says(&[
+    let help = if says(&["violates foreign key constraint"]) {
+        "rows refer to rows that the snapshot does not have: take it with a condition for the referring table as well (`--where`), or name the error in `restore.tolerate` and do without the constraint".to_owned()
+    } else if says(&[
         "unsupported version (",
         "unrecognized configuration parameter",
     ]) {

@@ -6,8 +6,9 @@
 mod base;
 pub mod binaries;
 mod disk;
+mod dump;
 mod folder;
-mod process;
+pub(super) mod process;
 mod server;
 mod sweep;
 mod tools;
@@ -19,6 +20,9 @@ use std::time::Duration;
 
 pub use base::{Base, BaseFacts, list, remove_base};
 pub use binaries::Installation;
+pub use disk::free as free_bytes;
+pub use dump::PgDump;
+pub(super) use dump::is_trouble;
 pub use sweep::{Kept, Swept, sweep};
 pub use tools::LocalTools;
 pub use user::Account;
