@@ -3,12 +3,15 @@
 //! Touches nothing and decides nothing: units, names and contradictions are `config`'s to read. Every
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
+mod snapshot;
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::snapshot::{SnapshotCommand, SnapshotCreate};
 use crate::stage::Secret;
 
 /// Proves how long each step of a schema migration holds its locks
@@ -91,6 +94,9 @@ pub enum Command {
     ///
     /// The same recording, the same report, wherever and whenever it is judged.
     Judge(Judge),
+    /// Make snapshots
+    #[command(subcommand, after_long_help = snapshot::SNAPSHOT_HELP)]
+    Snapshot(SnapshotCommand),
     /// Remove whatever an earlier run left behind: containers, volumes, servers
     ///
     /// Finds them by the label that every run puts on what it makes. Runs that are still going are left

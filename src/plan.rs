@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::pg::LockMode;
 use crate::sql::Statement;
 use crate::stage::Endpoint;
+use crate::stage::hooked::Hooks;
 
 /// The budget of ACCESS EXCLUSIVE unless the scenario sets another.
 pub const DEFAULT_BUDGET: Duration = Duration::from_millis(50);
@@ -143,6 +144,13 @@ pub enum StageChoice {
     Docker,
     /// Server binaries of this machine.
     Local,
+    /// Clones that programs of the user's make, one for each replay.
+    Hooks {
+        /// The programs.
+        hooks: Hooks,
+        /// The folder of the snapshot's description.
+        folder: PathBuf,
+    },
     /// A server that somebody else runs.
     External {
         /// How to reach it.
@@ -153,6 +161,13 @@ pub enum StageChoice {
         /// text.
         production: Vec<String>,
     },
+}
+
+impl StageChoice {
+    /// True where somebody else runs the server and sets it up.
+    pub fn is_somebody_else_s(&self) -> bool {
+        matches!(self, Self::Hooks { .. } | Self::External { .. })
+    }
 }
 
 /// What becomes of the stage after the run.

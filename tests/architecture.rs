@@ -37,9 +37,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "plan",
             "snapshot::Manifest",
+            "snapshot::Pattern",
+            "snapshot::Source",
+            "snapshot::create",
             "snapshot::manifest",
             "sql",
             "stage::external",
+            "stage::hooked",
         ],
     ),
     ("error", &["exit_code"]),
@@ -85,6 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "sql::Statement",
             "stage::Endpoint",
+            "stage::hooked",
         ],
     ),
     (
@@ -157,6 +162,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config::units",
             "config::vars",
             "error",
+            // Where `pg_dump` runs, and a request to stop: making a snapshot is work of its own.
+            "interrupt",
+            "plan::StagePlan",
             "recording::format",
             "sql",
             "stage",
@@ -199,7 +207,7 @@ const WORLD: &[&str] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["replay/place.rs"]),
     ("bollard", &["stage/docker"]),
-    ("clap", &["cli.rs", "main.rs", "commands"]),
+    ("clap", &["cli", "main.rs", "commands"]),
     (
         "comfy_table",
         &["report/table.rs", "report/repeats.rs", "report/summary.rs"],

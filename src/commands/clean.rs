@@ -1,10 +1,14 @@
 //! `lockproof clean`: removes what earlier runs left behind, and nothing of a run that goes on.
 
+use std::path::Path;
+
 use lockproof::exit_code::ExitCode;
+use lockproof::snapshot::{Manifest, Source};
 use lockproof::stage::Watch;
 use lockproof::stage::docker::{Docker, Sweep};
+use lockproof::stage::hooked;
 use lockproof::stage::local::{self, Kept};
-use lockproof::{Result, cli, config};
+use lockproof::{Error, Result, cli, config};
 
 use crate::terminal::{Screen, print};
 
@@ -25,6 +29,8 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     screen.phase("looking for what was left in the cache");
     let swept = local::sweep(&cache, kept, screen).await?;
     removed.extend(swept.removed.iter().map(|path| path.display().to_string()));
+    let clones = clones(&cache, kept, screen).await?;
+    removed.extend(clones.ended);
     screen.finish();
     for line in &removed {
         print(&format!("removed {line}\n"))?;
@@ -32,8 +38,69 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     for path in &swept.left {
         screen.say(&format!("left, it is in use: {}", path.display()));
     }
+    for error in &clones.failures {
+        screen.error(error);
+    }
+    if !clones.failures.is_empty() {
+        return Ok(ExitCode::Stage);
+    }
     if removed.is_empty() && swept.left.is_empty() {
         screen.say("nothing was left behind");
     }
     Ok(ExitCode::Within)
+}
+
+/// What became of the clones of ended runs.
+#[derive(Default)]
+struct Clones {
+    ended: Vec<String>,
+    failures: Vec<Error>,
+}
+
+/// Ends them with the programs that their snapshots name.
+async fn clones(cache: &Path, kept: Kept, screen: &Screen) -> Result<Clones> {
+    let mut clones = Clones::default();
+    for left in hooked::left(cache)? {
+        if left.is_kept() && kept == Kept::Spare {
+            screen.say(&format!(
+                "left, it was kept: the clone `{}` at {}",
+                left.id(),
+                left.place()
+            ));
+            continue;
+        }
+        let id = left.id().to_owned();
+        let unknown = |why: String| {
+            Error::stage(format!("the clone `{id}` cannot be ended: {why}")).help(format!(
+                "end it by hand, then remove `{}`",
+                left.path().display()
+            ))
+        };
+        let hooks = match Manifest::load(left.folder()) {
+            Ok((
+                Manifest {
+                    source: Source::Hooks(hooks),
+                    ..
+                },
+                _,
+            )) => hooks,
+            Ok(_) => {
+                let why = format!(
+                    "the snapshot in `{}` has no hooks any more",
+                    left.folder().display()
+                );
+                clones.failures.push(unknown(why));
+                continue;
+            }
+            Err(error) => {
+                clones.failures.push(unknown(error.to_string()));
+                continue;
+            }
+        };
+        match left.teardown(&hooks, screen).await {
+            Ok(()) => clones.ended.push(format!("clone {id}")),
+            Err(error) => clones.failures.push(error),
+        }
+    }
+    Ok(clones)
 }

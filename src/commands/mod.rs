@@ -8,3 +8,4 @@ mod named;
 mod output;
 pub mod run;
 mod several;
+pub mod snapshot;

@@ -6,6 +6,7 @@
 pub mod budgets;
 pub mod carried;
 pub mod conf;
+pub mod create;
 pub mod digest;
 pub mod discover;
 pub mod document;

@@ -17,8 +17,9 @@ use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
     StageChoice, Step, Warmth,
 };
-use crate::snapshot::Manifest;
 use crate::snapshot::manifest::Travels;
+use crate::snapshot::{Manifest, Source};
+use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
 
 /// The command line, as far as it is read before the scenario.
@@ -43,6 +44,8 @@ struct Snapshot {
     declared: BTreeMap<String, String>,
     /// What of production comes with it.
     travels: Travels,
+    /// What makes its servers; None: lockproof does.
+    hooks: Option<Hooks>,
 }
 
 impl Request<'_> {
@@ -104,9 +107,11 @@ impl Request<'_> {
         let max_age = self.max_age(Some(&document), typed.max_age.as_ref())?;
         let warmth = self.warmth(typed.warmth)?;
         let travels = snapshot.travels.clone();
+        let hooks = snapshot.hooks.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
+                hooks,
                 scenario,
                 snapshot,
                 steps,
@@ -162,9 +167,11 @@ impl Request<'_> {
         let max_age = self.max_age(None, None)?;
         let warmth = self.warmth(None)?;
         let travels = snapshot.travels.clone();
+        let hooks = snapshot.hooks.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
+                hooks,
                 scenario,
                 snapshot,
                 steps,
@@ -188,6 +195,7 @@ impl Request<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Plan> {
         let Parts {
+            hooks,
             scenario,
             snapshot,
             steps,
@@ -206,6 +214,12 @@ impl Request<'_> {
             run.allow_unproven,
         )?;
         let repeat = self.repeat()?;
+        let choice = match (hooks, &snapshot) {
+            (Some(hooks), SnapshotChoice::Folder { folder, .. }) => {
+                stage::by_hooks(run, &self.choice, hooks, folder)?
+            }
+            _ => self.choice,
+        };
         match &snapshot {
             SnapshotChoice::AsFound => {
                 notes.push("nothing is restored: the server is taken as it is found".to_owned());
@@ -219,7 +233,7 @@ impl Request<'_> {
         }
         let settings = &travels.settings;
         Ok(Plan {
-            stage: stage::plan(run, self.choice, settings, stage, self.surroundings, notes)?,
+            stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
             snapshot,
             steps,
@@ -276,10 +290,14 @@ impl Request<'_> {
             },
             (None, None) => return Ok(self.without_snapshot(external)),
         };
-        let (declared, travels) = match &found {
+        let (declared, travels, hooks) = match &found {
             Some(folder) => {
-                let (manifest, _) = Manifest::load(folder)?;
-                (manifest.variables, manifest.travels)
+                let manifest = Manifest::load(folder)?.0;
+                let hooks = match manifest.source {
+                    Source::Hooks(hooks) if !external => Some(hooks),
+                    _ => None,
+                };
+                (manifest.variables, manifest.travels, hooks)
             }
             None => Default::default(),
         };
@@ -295,6 +313,7 @@ impl Request<'_> {
             choice: Some(choice),
             declared,
             travels,
+            hooks,
         })
     }
 
@@ -303,6 +322,7 @@ impl Request<'_> {
             choice: external.then_some(SnapshotChoice::AsFound),
             declared: BTreeMap::new(),
             travels: Travels::default(),
+            hooks: None,
         }
     }
 
@@ -425,6 +445,7 @@ impl Request<'_> {
 
 /// What scenario files and plain files come to.
 struct Parts {
+    hooks: Option<Hooks>,
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,

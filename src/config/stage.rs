@@ -13,6 +13,7 @@ use super::units::{self, Unfit};
 use super::{Surroundings, option};
 use crate::plan::{Keep, StageChoice, StagePlan};
 use crate::stage::external::{is_address, parse};
+use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
 
 /// The oldest major that the lock rules hold for: `SET NOT NULL` by a proving CHECK came with it.
@@ -75,6 +76,39 @@ pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
     }
 }
 
+/// The stage of a snapshot whose own programs make its servers.
+///
+/// # Errors
+///
+/// If another stage was asked for, or something of one.
+pub fn by_hooks(
+    run: &cli::Run,
+    choice: &StageChoice,
+    hooks: Hooks,
+    folder: &Path,
+) -> Result<StageChoice> {
+    let options = [
+        ("--image", run.image.is_some()),
+        ("--pg-bin", run.pg_bin.is_some()),
+        ("--pg", run.pg.is_some()),
+        ("--set", !run.set.is_empty()),
+        ("--stage", !matches!(choice, StageChoice::Auto)),
+    ];
+    if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+        return Err(Error::usage(format!(
+            "`{option}` cannot be had with the snapshot `{}`: its `provision` makes the server",
+            folder.display()
+        ))
+        .help(format!(
+            "leave out `{option}`, or name a snapshot that lockproof restores"
+        )));
+    }
+    Ok(StageChoice::Hooks {
+        hooks,
+        folder: folder.to_owned(),
+    })
+}
+
 /// Everything about the stage; `carried` are the settings that travel with the snapshot, `typed` is the
 /// scenario's `[stage]` where there is one.
 ///
@@ -89,7 +123,7 @@ pub fn plan(
     surroundings: &Surroundings,
     notes: &mut Vec<String>,
 ) -> Result<StagePlan> {
-    let external = matches!(choice, StageChoice::External { .. });
+    let external = choice.is_somebody_else_s();
     let mut plan = StagePlan {
         choice,
         image: run.image.clone(),
@@ -182,7 +216,7 @@ fn of_scenario(
         settings::check(name, &text).map_err(|unfit| document.unfit(&at, unfit))?;
         settings.insert(name.to_ascii_lowercase(), text);
     }
-    if matches!(plan.choice, StageChoice::External { .. }) {
+    if plan.choice.is_somebody_else_s() {
         if !settings.is_empty() {
             notes.push(
                 "the server's settings are its owner's: `[stage.settings]` has no effect"

@@ -3,6 +3,7 @@
 //! Interprets nothing: what happened is the recording's, what it means the analysis' and the judge's.
 
 mod age;
+mod base;
 mod company;
 mod conductor;
 mod ground;
@@ -21,6 +22,7 @@ use crate::report::{Report, build};
 use crate::stage::Watch;
 use crate::{Error, Result};
 
+pub use base::restore;
 pub use conductor::{Conductor, Sink};
 pub use many::{Ended, Job, many};
 
@@ -152,7 +154,7 @@ fn gap_floor(plan: &Plan) -> std::time::Duration {
         .map_or(GAP_FLOOR, |half| GAP_FLOOR.min(half))
 }
 
-/// Twelve hexadecimal digits.
-fn run_id() -> String {
+/// A new identity of a run: twelve hexadecimal digits.
+pub fn run_id() -> String {
     format!("{:012x}", rand::random::<u64>() >> 16)
 }

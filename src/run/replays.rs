@@ -429,6 +429,13 @@ async fn stage_event(
                 .to_owned(),
         );
     }
+    if let Provider::Hooked(hooked) = &run.ground.provider {
+        notes.push(format!(
+            "each replay has a clone of its own, which `{}` made: its settings and the state of its caches \
+             are those of whoever runs it",
+            hooked.hooks.provision[0]
+        ));
+    }
     for note in &notes {
         run.watch.note(note);
     }

@@ -4,6 +4,7 @@ use super::age::Age;
 use crate::Result;
 use crate::plan::{Literals, SnapshotChoice, Warmth};
 use crate::recording::format::{CopyKind, DatabaseFacts, PartialTable, SnapshotFacts, TableFacts};
+use crate::snapshot::Source::Hooks;
 use crate::snapshot::{Manifest, Partial, Snapshot};
 use crate::sql::normalise;
 use crate::stage::{Endpoint, Fill, Origin, Tools, Watch};
@@ -102,7 +103,8 @@ impl Source {
         let (name, digest, taken_at) = match self {
             Self::Snapshot(snapshot) => (
                 snapshot.manifest.name.clone(),
-                Some(snapshot.digest.clone()),
+                // What a clone holds, nobody has read.
+                (!matches!(snapshot.manifest.source, Hooks(_))).then(|| snapshot.digest.clone()),
                 snapshot.manifest.taken_at.map(|at| at.to_string()),
             ),
             Self::Empty => ("empty".to_owned(), None, None),

@@ -74,7 +74,7 @@ pub fn detect(path: &Path) -> Result<Format> {
     Ok(Format::Plain(packing))
 }
 
-fn packing(head: &[u8]) -> Packing {
+pub(super) fn packing(head: &[u8]) -> Packing {
     if head.starts_with(&[0x1f, 0x8b]) {
         Packing::Gzip
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {

@@ -76,7 +76,7 @@ pub(super) fn digest(
                 hash.file(&folder.join(file))?;
             }
         }
-        Source::Dump { file } => {
+        Source::Dump { file, filtered } => {
             let path = folder.join(file);
             if path.is_dir() {
                 hash.text("directory");
@@ -88,6 +88,22 @@ pub(super) fn digest(
             } else {
                 hash.text("dump");
                 hash.file(&path)?;
+            }
+            for part in filtered {
+                hash.text("filtered");
+                hash.text(&part.table);
+                hash.number(part.columns.len() as u64);
+                for column in &part.columns {
+                    hash.text(column);
+                }
+                hash.file(&folder.join(&part.file))?;
+            }
+        }
+        // What their servers hold is theirs to say: this tells one description from another, no more.
+        Source::Hooks(hooks) => {
+            hash.text("hooks");
+            for word in hooks.provision.iter().chain(&hooks.teardown) {
+                hash.text(word);
             }
         }
     }
@@ -181,12 +197,15 @@ fn size(manifest: &Manifest, folder: &Path) -> u64 {
     let length = |path: PathBuf| path.metadata().map_or(0, |facts| facts.len());
     match &manifest.source {
         Source::Generator { files } => files.iter().map(|file| length(folder.join(file))).sum(),
-        Source::Dump { file } => match files_of(&folder.join(file)) {
+        Source::Dump { file, .. } => match files_of(&folder.join(file)) {
             Ok(files) => files.into_iter().map(length).sum(),
             Err(_) => length(folder.join(file)),
         },
         // Known without reading all of it.
-        Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => 0,
+        Source::Physical { .. }
+        | Source::Image { .. }
+        | Source::Volume { .. }
+        | Source::Hooks(_) => 0,
     }
 }
 

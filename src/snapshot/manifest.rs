@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use toml::{Table, Value};
 
+use super::filtered::Filtered;
+use super::hooks;
 use crate::config::suggest::nearest;
 use crate::config::vars::is_name;
+use crate::stage::hooked::Hooks;
 use crate::{Error, Result};
 pub use travels::{Partial, Travels};
 
@@ -51,7 +54,11 @@ pub enum Source {
     Dump {
         /// The file, or the folder of the directory format.
         file: PathBuf,
+        /// Tables whose rows are in files of their own.
+        filtered: Vec<Filtered>,
     },
+    /// Programs of the user's make a server that holds it, and end that server.
+    Hooks(Hooks),
     /// A base backup or a data folder: a folder, or the archives of `pg_basebackup --format=tar`.
     Physical {
         /// The folder or the archive.
@@ -158,6 +165,7 @@ impl Manifest {
             "taken_at",
             "server_version",
             "database",
+            "partial",
             "source",
             "variables",
             "restore",
@@ -193,7 +201,7 @@ impl Manifest {
     }
 }
 
-const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, `kind = \"dump\"` with `file = \"app.dump\"`, `kind = \"backup\"` or `kind = \"data\"` with `path = \"base\"`, `kind = \"image\"` with `image = \"…\"`, or `kind = \"volume\"` with `volume = \"…\"`";
+const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, `kind = \"dump\"` with `file = \"app.dump\"`, `kind = \"backup\"` or `kind = \"data\"` with `path = \"base\"`, `kind = \"image\"` with `image = \"…\"`, `kind = \"volume\"` with `volume = \"…\"`, or `kind = \"hooks\"` with `provision` and `teardown`";
 
 fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
     match keys.string("kind")?.as_deref() {
@@ -208,14 +216,16 @@ fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
             })
         }
         Some("dump") => {
-            keys.only(&["kind", "file"])?;
+            keys.only(&["kind", "file", "filtered"])?;
             let file = keys
                 .string("file")?
                 .ok_or_else(|| Defect::new("`source.file` is missing").help(SOURCE_HELP))?;
             Ok(Source::Dump {
                 file: not_empty("source.file", file)?.into(),
+                filtered: parse_filtered(keys.tables("filtered")?)?,
             })
         }
+        Some("hooks") => hooks::parse(keys).map(Source::Hooks),
         Some("backup" | "data") => {
             keys.only(&["kind", "path", "wal"])?;
             Ok(Source::Physical {
@@ -238,11 +248,31 @@ fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
             })
         }
         Some(other) => Err(Defect::new(format!(
-            "`source.kind` is `{other}`, and it is one of `generator`, `dump`, `backup`, `data`, `image`, `volume`"
+            "`source.kind` is `{other}`, and it is one of `generator`, `dump`, `backup`, `data`, `image`, `volume`, `hooks`"
         ))
         .help(SOURCE_HELP)),
         None => Err(Defect::new("`source.kind` is missing").help(SOURCE_HELP)),
     }
+}
+
+fn parse_filtered(parts: Vec<Keys<'_>>) -> Result<Vec<Filtered>, Defect> {
+    let needed = |keys: &Keys<'_>, key: &str| {
+        keys.string(key)?
+            .filter(|text| !text.trim().is_empty())
+            .ok_or_else(|| Defect::new(format!("`source.filtered` has a part without `{key}`")))
+    };
+    parts
+        .iter()
+        .map(|keys| {
+            keys.only(&["table", "file", "where", "columns"])?;
+            Ok(Filtered {
+                table: needed(keys, "table")?,
+                file: needed(keys, "file")?.into(),
+                columns: keys.strings("columns")?.unwrap_or_default(),
+                condition: needed(keys, "where")?,
+            })
+        })
+        .collect()
 }
 
 fn required(keys: &Keys<'_>, key: &str) -> Result<String, Defect> {
@@ -300,27 +330,27 @@ fn parse_restore(keys: &Keys<'_>) -> Result<Restore, Defect> {
 
 /// What is wrong with a description, before it is known which file it is.
 #[derive(Debug)]
-struct Defect {
+pub(super) struct Defect {
     message: String,
     help: Option<String>,
 }
 
 impl Defect {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             help: None,
         }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 }
 
 /// A table and its path, so that each complaint names the whole key.
-struct Keys<'a> {
+pub(super) struct Keys<'a> {
     path: &'a str,
     table: &'a Table,
 }
@@ -338,7 +368,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn only(&self, known: &[&str]) -> Result<(), Defect> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Defect> {
         for key in self.table.keys() {
             if !known.contains(&key.as_str()) {
                 let defect = Defect::new(format!("unknown key `{}`", self.full(key)));
@@ -367,7 +397,32 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn string(&self, key: &str) -> Result<Option<String>, Defect> {
+    /// An array of tables, whichever way it is written.
+    fn tables(&self, key: &'a str) -> Result<Vec<Keys<'a>>, Defect> {
+        let Some(value) = self.table.get(key) else {
+            return Ok(Vec::new());
+        };
+        let tables = value.as_array().and_then(|values| {
+            values
+                .iter()
+                .map(|value| value.as_table().map(|table| Keys::new(key, table)))
+                .collect::<Option<Vec<_>>>()
+        });
+        tables.ok_or_else(|| self.wrong(key, value, "an array of tables"))
+    }
+
+    /// A table of strings; empty where there is none.
+    pub(super) fn texts(&self, key: &'a str) -> Result<BTreeMap<String, String>, Defect> {
+        let Some(keys) = self.table(key)? else {
+            return Ok(BTreeMap::new());
+        };
+        keys.table
+            .keys()
+            .map(|name| Ok((name.clone(), keys.string(name)?.unwrap_or_default())))
+            .collect()
+    }
+
+    pub(super) fn string(&self, key: &str) -> Result<Option<String>, Defect> {
         match self.table.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -375,7 +430,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn strings(&self, key: &str) -> Result<Option<Vec<String>>, Defect> {
+    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<String>>, Defect> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };

@@ -5,15 +5,19 @@
 mod apply;
 mod collation;
 mod course;
+pub mod create;
 mod database;
 mod detect;
 mod digest;
 mod facts;
+mod filtered;
 mod follow;
 mod found;
 pub mod globals;
+mod hooks;
 pub mod manifest;
 mod needs;
+mod pattern;
 mod plain;
 mod restore;
 mod roles;
@@ -27,8 +31,10 @@ use std::path::{Path, PathBuf};
 
 pub use database::database;
 pub use facts::{tables, warm};
+pub use filtered::Filtered;
 pub use found::remembered;
 pub use manifest::{Manifest, Partial, Restore, Source, Travels};
+pub use pattern::Pattern;
 
 use crate::config::suggest::nearest;
 use crate::stage::physical::Files;
@@ -72,9 +78,13 @@ impl Snapshot {
             variables.insert(name.clone(), value.clone());
         }
         let digest = digest::digest(&manifest, &folder, &variables, watch)?;
-        if let Source::Dump { file } = &manifest.source {
+        if let Source::Dump { file, filtered } = &manifest.source {
             // Before a server is made for it.
-            detect::detect(&folder.join(file))?;
+            let format = detect::detect(&folder.join(file))?;
+            filtered::refuse(filtered, format)?;
+        }
+        if let Source::Hooks(hooks) = &manifest.source {
+            hooks::refuse_missing(hooks, &folder)?;
         }
         Ok(Self {
             manifest,
@@ -89,7 +99,7 @@ impl Snapshot {
     /// What its data folder begins as.
     pub fn origin(&self) -> Result<Origin> {
         Ok(match &self.manifest.source {
-            Source::Generator { .. } | Source::Dump { .. } => Origin::New,
+            Source::Generator { .. } | Source::Dump { .. } | Source::Hooks(_) => Origin::New,
             Source::Physical { path, wal } => {
                 let wal = wal.as_ref().map(|wal| self.folder.join(wal));
                 Origin::Files(Files::find(&self.folder.join(path), wal)?)

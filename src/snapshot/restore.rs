@@ -13,7 +13,7 @@ use super::found::Found;
 use super::needs::Needs;
 use super::sizes::sizes;
 use super::underway::Underway;
-use super::{Snapshot, Source, apply, collation, globals, plain, roles, toc, tolerated};
+use super::{Filtered, Snapshot, Source, apply, collation, globals, plain, roles, toc, tolerated};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
@@ -46,10 +46,14 @@ impl Fill for Snapshot {
                     self.generate(endpoint, file, watch).await?;
                 }
             }
-            Source::Dump { file } => {
+            Source::Hooks(_) => {
+                return Err(Error::defect("a snapshot of hooks was to be restored"));
+            }
+            Source::Dump { file, filtered } => {
                 let restore = Restore {
                     snapshot: self,
                     file: self.folder.join(file),
+                    filtered,
                     endpoint,
                     tools,
                     watch,
@@ -155,6 +159,7 @@ fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<S
 struct Restore<'a, T> {
     snapshot: &'a Snapshot,
     file: PathBuf,
+    filtered: &'a [Filtered],
     endpoint: &'a Endpoint,
     tools: &'a T,
     watch: &'a dyn Watch,
@@ -192,7 +197,7 @@ impl<T: Tools> Restore<'_, T> {
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let follow = Follow::plain(facts.built, &self.snapshot.manifest.name, self.watch);
         let output = self
-            .stream("psql", &args, packing, left_out, follow)
+            .stream("psql", &args, packing, left_out, &follow)
             .await?;
         self.judge("psql", &output, facts.server.as_deref())
     }
@@ -229,7 +234,7 @@ impl<T: Tools> Restore<'_, T> {
                 &args,
                 packing,
                 Vec::new(),
-                self.follow(course),
+                &self.follow(course),
             )
             .await?;
         self.judge(
@@ -252,14 +257,46 @@ impl<T: Tools> Restore<'_, T> {
         }
         args.push(self.tools.place(&self.file, self.watch).await?);
         let course = self.course(contents.as_ref()).await?;
-        let output = self
-            .run_tool("pg_restore", &args, self.follow(course), None)
-            .await?;
-        self.judge(
-            "pg_restore",
-            &output,
-            contents.as_ref().map(|toc| &*toc.pg_dump),
-        )
+        let follow = self.follow(course);
+        let made_by = contents.as_ref().map(|toc| &*toc.pg_dump);
+        if self.filtered.is_empty() {
+            return self.pg_restore(&args, made_by, &follow).await;
+        }
+        // The rows that lie beside the dump come before what is made of all rows.
+        for section in ["pre-data", "data"] {
+            self.pg_restore_section(section, &args, made_by, &follow)
+                .await?;
+        }
+        let client = self.connect().await?;
+        for part in self.filtered {
+            part.load(&client, &self.snapshot.folder, self.watch)
+                .await?;
+        }
+        drop(client);
+        self.pg_restore_section("post-data", &args, made_by, &follow)
+            .await
+    }
+
+    async fn pg_restore_section(
+        &self,
+        section: &str,
+        args: &[String],
+        made_by: Option<&str>,
+        follow: &Follow<'_>,
+    ) -> Result<()> {
+        let mut all = vec![format!("--section={section}")];
+        all.extend_from_slice(args);
+        self.pg_restore(&all, made_by, follow).await
+    }
+
+    async fn pg_restore(
+        &self,
+        args: &[String],
+        made_by: Option<&str>,
+        follow: &Follow<'_>,
+    ) -> Result<()> {
+        let output = self.run_tool("pg_restore", args, follow, None).await?;
+        self.judge("pg_restore", &output, made_by)
     }
 
     fn pg_restore_arguments(&self) -> Vec<String> {
@@ -371,7 +408,7 @@ impl<T: Tools> Restore<'_, T> {
         args: &[String],
         packing: Packing,
         left_out: Vec<(u64, u64)>,
-        follow: Follow<'_>,
+        follow: &Follow<'_>,
     ) -> Result<ToolOutput> {
         let (stream, progress) = plain::stream(&self.file, packing, left_out)?;
         let (watched, broken) = Watched::new(stream);
@@ -391,7 +428,7 @@ impl<T: Tools> Restore<'_, T> {
         &self,
         program: &str,
         args: &[String],
-        follow: Follow<'_>,
+        follow: &Follow<'_>,
         input: Option<(ToolInput, plain::Progress)>,
     ) -> Result<ToolOutput> {
         let (input, progress) = input.unzip();
@@ -521,7 +558,9 @@ fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
     let made_by = made_by
         .filter(|version| !version.is_empty())
         .map_or_else(String::new, |version| format!(" ({version})"));
-    let help = if says(&[
+    let help = if says(&["violates foreign key constraint"]) {
+        "rows refer to rows that the snapshot does not have: take it with a condition for the referring table as well (`--where`), or name the error in `restore.tolerate` and do without the constraint".to_owned()
+    } else if says(&[
         "unsupported version (",
         "unrecognized configuration parameter",
     ]) {

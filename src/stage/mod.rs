@@ -6,8 +6,10 @@
 
 pub(crate) mod connect;
 pub mod docker;
+pub mod dump;
 pub mod endpoint;
 pub mod external;
+pub mod hooked;
 mod lines;
 pub mod local;
 pub mod physical;

@@ -1,6 +1,7 @@
 //! Which stage a run gets, and one face for the three kinds of it.
 
 use super::docker::{Docker, DockerStage, Limits};
+use super::hooked::{Hooked, HookedStage};
 use super::local::binaries::OLDEST_MAJOR;
 use super::local::{Local, LocalStage};
 use super::{
@@ -28,6 +29,8 @@ pub enum Provider {
     },
     /// Server programs of this machine.
     Local(Local),
+    /// Clones that programs of the user's make.
+    Hooked(Hooked),
     /// A server that somebody else runs.
     External(Endpoint),
 }
@@ -39,17 +42,20 @@ pub enum Prepared {
     Docker(docker::Base),
     /// A folder.
     Local(local::Base),
+    /// Nothing, but the run that clones are made for.
+    Hooked(String),
     /// The external server as it is.
     External,
 }
 
 /// A running server.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Stage {
     /// In a container.
     Docker(DockerStage),
     /// A child process.
     Local(LocalStage),
+    /// A clone.
+    Hooked(HookedStage),
     /// Somebody else's.
     External(Endpoint),
 }
@@ -75,6 +81,11 @@ impl Provider {
                 Self::docker(plan, major, origin, watch).await
             }
             StageChoice::External { endpoint, .. } => Ok(Self::External(endpoint.clone())),
+            StageChoice::Hooks { hooks, folder } => Ok(Self::Hooked(Hooked {
+                hooks: hooks.clone(),
+                folder: folder.clone(),
+                cache: plan.cache.clone(),
+            })),
             StageChoice::Docker => Self::docker(plan, major, origin, watch).await,
             StageChoice::Local => Self::local(plan, major, watch),
             StageChoice::Auto => match Self::docker(plan, major, origin, watch).await {
@@ -167,7 +178,7 @@ impl Provider {
         match self {
             Self::Docker { .. } => StageKind::Docker,
             Self::Local(_) => StageKind::Local,
-            Self::External(_) => StageKind::External,
+            Self::Hooked(_) | Self::External(_) => StageKind::External,
         }
     }
 
@@ -196,6 +207,7 @@ impl Provider {
                 limits,
             } => Prepared::Docker(docker.prepare(image, request, limits, fill, watch).await?),
             Self::Local(local) => Prepared::Local(local.prepare(request, fill, watch).await?),
+            Self::Hooked(_) => Prepared::Hooked(request.run_id.clone()),
             Self::External(_) => Prepared::External,
         })
     }
@@ -212,6 +224,9 @@ impl Provider {
             (Self::Local(local), Prepared::Local(base)) => {
                 Stage::Local(local.start(base, watch).await?)
             }
+            (Self::Hooked(hooked), Prepared::Hooked(run_id)) => {
+                Stage::Hooked(hooked.start(run_id, watch).await?)
+            }
             (Self::External(endpoint), _) => Stage::External(endpoint.clone()),
             _ => return Err(Error::defect("a base was started by another kind of stage")),
         })
@@ -220,6 +235,9 @@ impl Provider {
     /// Removes what a `prepare` or `start` had begun whose future was dropped. Dropping ends a local
     /// server by itself; an engine has to be asked. What cannot be removed is told: `clean` will.
     pub async fn abandon(&self, run_id: &str, watch: &dyn Watch) {
+        if let Self::Hooked(hooked) = self {
+            return hooked.abandon(run_id, watch).await;
+        }
         let Self::Docker { docker, .. } = self else {
             return;
         };
@@ -237,7 +255,7 @@ impl Provider {
 }
 
 /// The image of the wanted major: one that was built offline, else the official one.
-async fn default_image(docker: &Docker, major: Option<u32>) -> Result<String> {
+pub(super) async fn default_image(docker: &Docker, major: Option<u32>) -> Result<String> {
     let wanted = major.unwrap_or(DEFAULT_MAJOR);
     let own = format!("lockproof/postgres:{wanted}");
     let official = format!("postgres:{wanted}");
@@ -256,6 +274,7 @@ impl Stage {
         match self {
             Self::Docker(stage) => stage.endpoint(),
             Self::Local(stage) => stage.endpoint(),
+            Self::Hooked(stage) => stage.endpoint(),
             Self::External(endpoint) => endpoint,
         }
     }
@@ -268,7 +287,9 @@ impl Stage {
         match self {
             Self::Docker(stage) => stage.chill().await,
             Self::Local(stage) => stage.chill().await,
-            Self::External(_) => Err(Error::usage("an external server's memory is its owner's")),
+            Self::Hooked(_) | Self::External(_) => {
+                Err(Error::usage("an external server's memory is its owner's"))
+            }
         }
     }
 
@@ -278,6 +299,7 @@ impl Stage {
         match self {
             Self::Docker(stage) => stage.lost(noticed).await,
             Self::Local(stage) => stage.lost(noticed).await,
+            Self::Hooked(_) => noticed.help("see the clone's own log for why it went away"),
             Self::External(_) => noticed.help("see the server's own log for why it went away"),
         }
     }
@@ -287,7 +309,7 @@ impl Stage {
         match self {
             Self::Docker(stage) => Some(*stage.cloned()),
             Self::Local(stage) => Some(*stage.cloned()),
-            Self::External(_) => None,
+            Self::Hooked(_) | Self::External(_) => None,
         }
     }
 
@@ -299,6 +321,7 @@ impl Stage {
         match self {
             Self::Docker(stage) => stage.stop().await,
             Self::Local(stage) => stage.stop().await,
+            Self::Hooked(stage) => stage.stop().await,
             Self::External(_) => Ok(()),
         }
     }
@@ -308,6 +331,7 @@ impl Stage {
         match self {
             Self::Docker(stage) => stage.keep(),
             Self::Local(stage) => stage.keep(),
+            Self::Hooked(stage) => stage.keep(),
             Self::External(endpoint) => format!("the external server is at {}", endpoint.shown()),
         }
     }

@@ -143,6 +143,11 @@ impl Server {
         self.postmaster.port
     }
 
+    /// The folder of its programs.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
@@ -304,6 +309,14 @@ impl Standby<'_> {
     /// `postgres://USER@…/app`.
     pub fn url(&self, user: &str) -> String {
         format!("postgres://{user}@127.0.0.1:{}/app", self.postmaster.port)
+    }
+
+    /// In its database `postgres`.
+    pub fn psql(&self, sql: &str) -> String {
+        let output = self.primary.psql_at(self.postmaster.port, sql).output();
+        let output = output.expect("psql");
+        assert!(output.status.success(), "{sql}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// Has it stand still while something runs, until a commit has waited for it for `long`.

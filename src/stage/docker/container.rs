@@ -138,6 +138,13 @@ impl Spec {
         self
     }
 
+    /// On the network of the engine's own machine: what that reaches, it reaches.
+    pub(super) fn on_the_host_s_network(mut self) -> Self {
+        let host = self.body.host_config.get_or_insert_default();
+        host.network_mode = Some("host".to_owned());
+        self
+    }
+
     /// Publishes the server's port under a number that the engine picks.
     pub(super) fn published(mut self, engine: &Engine) -> Self {
         let address = match engine.remote_host() {

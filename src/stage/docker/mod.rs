@@ -10,6 +10,7 @@ mod base;
 mod clean;
 mod cold;
 mod container;
+mod dump;
 mod engine;
 mod exec;
 mod image;
@@ -28,7 +29,8 @@ pub use owner::Owner;
 pub use run::DockerStage;
 
 use crate::Result;
-use crate::stage::{Fill, Request, Watch};
+use crate::stage::dump::Dump;
+use crate::stage::{Endpoint, Fill, Request, ToolOutput, Watch};
 
 /// The provider: a container engine that answered.
 #[derive(Clone)]
@@ -81,6 +83,19 @@ impl Docker {
     /// A server on a fresh clone of the base, answering queries.
     pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<DockerStage> {
         run::start(&self.engine, base, watch).await
+    }
+
+    /// Runs the image's `pg_dump` against a server elsewhere, into a folder of this machine that is not
+    /// there yet.
+    pub async fn dump(
+        &self,
+        image: &ImageInfo,
+        endpoint: &Endpoint,
+        run_id: &str,
+        cache: &std::path::Path,
+        dump: &Dump<'_>,
+    ) -> Result<ToolOutput> {
+        dump::dump(&self.engine, image, endpoint, run_id, cache, dump).await
     }
 
     /// Everything of ours on the engine, also what is at work: `owner` tells.

@@ -58,6 +58,22 @@ pub struct Found {
 
 /// Looks for server programs: only in `given` where there is one.
 pub fn find(given: Option<&Path>) -> Found {
+    let (folders, looked_at) = folders(given);
+    let mut installations: Vec<Installation> = folders
+        .iter()
+        .filter_map(|folder| Installation::probe(folder))
+        .collect();
+    installations.sort_by(|a, b| {
+        (b.major, minor(&b.version), &a.bin_dir).cmp(&(a.major, minor(&a.version), &b.bin_dir))
+    });
+    Found {
+        installations,
+        looked_at,
+    }
+}
+
+/// Where programs may be, each real folder once, and the same in words: only `given` where there is one.
+pub(super) fn folders(given: Option<&Path>) -> (Vec<PathBuf>, Vec<String>) {
     let mut looked_at = Vec::new();
     let mut folders = Vec::new();
     if let Some(given) = given {
@@ -85,20 +101,13 @@ pub fn find(given: Option<&Path>) -> Found {
         }
     }
     let mut seen = BTreeSet::new();
-    let mut installations: Vec<Installation> = folders
+    let folders = folders
         .into_iter()
         // The real folder: Homebrew and Debian link to theirs under several names.
         .filter_map(|folder| folder.canonicalize().ok())
         .filter(|folder| seen.insert(folder.clone()))
-        .filter_map(|folder| Installation::probe(&folder))
         .collect();
-    installations.sort_by(|a, b| {
-        (b.major, minor(&b.version), &a.bin_dir).cmp(&(a.major, minor(&a.version), &b.bin_dir))
-    });
-    Found {
-        installations,
-        looked_at,
-    }
+    (folders, looked_at)
 }
 
 impl Found {
@@ -153,7 +162,7 @@ fn children(parent: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// `postgres (PostgreSQL) 15.20 (Debian …)`, `… 18beta1`.
-fn parse_version(output: &str) -> Option<(u32, String)> {
+pub(super) fn parse_version(output: &str) -> Option<(u32, String)> {
     let version = output.split(')').nth(1)?.split_whitespace().next()?;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     Some((digits.parse().ok()?, version.to_owned()))

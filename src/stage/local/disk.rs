@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::Error;
 
 /// Bytes that an ordinary account may still use on the disk of `path`.
-pub(super) fn free(path: &Path) -> Option<u64> {
+pub fn free(path: &Path) -> Option<u64> {
     let facts = nix::sys::statvfs::statvfs(path).ok()?;
     // Their widths differ between systems.
     #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]

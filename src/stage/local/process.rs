@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A process by its pid and the moment it began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Process {
+pub(in crate::stage) struct Process {
     pub pid: i32,
     /// Opaque: the kernel's start ticks and the boot they count from.
     pub started: String,
