@@ -245,7 +245,10 @@ mod tests {
             ..Surroundings::default()
         };
         let ca = |surroundings: &Surroundings, host: &str| {
-            surroundings.address(host).certificates.map(|files| files.ca)
+            surroundings
+                .address(host)
+                .certificates
+                .map(|files| files.ca)
         };
         assert_eq!(ca(&surroundings, "tcp://h:2376"), Some("/c/ca.pem".into()));
         assert_eq!(ca(&surroundings, "unix:///s"), None);

@@ -154,15 +154,15 @@ fn unix(path: &Path) -> std::result::Result<bollard::Docker, String> {
     .map_err(|error| reason(&error))
 }
 
-fn encrypted(
-    host: &str,
-    files: &Certificates,
-) -> std::result::Result<bollard::Docker, String> {
+fn encrypted(host: &str, files: &Certificates) -> std::result::Result<bollard::Docker, String> {
     // bollard reads two of them at the first handshake, where it can only say that it failed.
     for file in [&files.ca, &files.certificate, &files.key] {
         std::fs::File::open(file).map_err(|error| {
             let error = lowercase(error.to_string());
-            format!("`{}`, which it is to be verified with: {error}", file.display())
+            format!(
+                "`{}`, which it is to be verified with: {error}",
+                file.display()
+            )
         })?;
     }
     bollard::Docker::connect_with_ssl(

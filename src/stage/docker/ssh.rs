@@ -54,7 +54,12 @@ impl Tunnel {
             .args(["-T", "-L", &forward])
             .args(["-o", "ControlMaster=yes", "-o", "ControlPersist=no"])
             .args(["-o", "ExitOnForwardFailure=yes", "-o", "ConnectTimeout=15"])
-            .args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"])
+            .args([
+                "-o",
+                "ServerAliveInterval=15",
+                "-o",
+                "ServerAliveCountMax=4",
+            ])
             .args(["--", &destination.name])
             .arg(format!("echo '{READY}'; exec cat"))
             .stdin(Stdio::piped())
