@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 
 use super::container::Container;
 use super::engine::Engine;
@@ -67,13 +68,17 @@ pub(super) async fn ready(
         database: "postgres".to_owned(),
     };
     set_password(engine, container, &endpoint, &password, begun + patience).await?;
-    endpoint.password = Some(password);
+    endpoint.password = Some(password.clone());
     loop {
         let error = match query(&endpoint).await {
             Ok(()) => return Ok(endpoint),
             Err(error) => error,
         };
         alive(engine, container).await?;
+        // Podman may lose what a program was to read, and psql takes nothing for success.
+        if error.code() == Some(&SqlState::INVALID_PASSWORD) {
+            set_password(engine, container, &endpoint, &password, begun + patience).await?;
+        }
         if begun.elapsed() > patience {
             return Err(Error::stage(format!(
                 "the server at `{}` does not answer a query",
