@@ -22,6 +22,7 @@ test: ## Install what the tests need, check, then run every test
 	tests/setup.sh
 	@if docker version >/dev/null 2>&1; then \
 		for major in 13 15 17 18; do tests/image/build.sh $$major || exit 1; done; \
+		tests/image/variants.sh || exit 1; \
 	else \
 		echo 'test: no container engine answers, tests on container stages cannot run'; \
 	fi

@@ -29,7 +29,8 @@ if bin=$(server_bin); then
 else
 	needs+=(postgresql)
 fi
-for tool in debootstrap curl; do
+# socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it.
+for tool in debootstrap curl socat openssl ip ssh; do
 	# debootstrap lives in sbin, which is not on every user's PATH.
 	if at=$(PATH=$PATH:/usr/sbin:/sbin command -v "$tool"); then
 		say "$tool: $at"
@@ -67,7 +68,11 @@ else
 
 	packages=()
 	for need in "${needs[@]}"; do
-		if [ "$need" != postgresql ]; then
+		if [ "$need" = ip ]; then
+			packages+=(iproute2)
+		elif [ "$need" = ssh ]; then
+			packages+=(openssh-client)
+		elif [ "$need" != postgresql ]; then
 			packages+=("$need")
 		elif [ -n "$(apt-cache madison postgresql-15 2>/dev/null)" ]; then
 			packages+=(postgresql-15)
@@ -93,6 +98,21 @@ else
 	else
 		die 'the packages are installed, but no initdb and postgres are to be found' 'look in /usr/lib/postgresql'
 	fi
+fi
+
+# For engines behind ssh. Unpacked, not installed: that would make it a service of this machine.
+sshd=$(dirname "${BASH_SOURCE[0]}")/../build/sshd
+if [ -x /usr/sbin/sshd ] || [ -x "$sshd/usr/sbin/sshd" ]; then
+	say 'sshd: there'
+elif command -v apt-get >/dev/null; then
+	work=$(mktemp -d)
+	if (cd "$work" && apt-get download openssh-server && dpkg -x openssh-server_*.deb x) >"$work/log" 2>&1; then
+		mkdir -p "$sshd" && cp -a "$work/x/." "$sshd/"
+		say 'sshd: unpacked into build/sshd'
+	else
+		say "sshd: \`apt-get download openssh-server\` failed: $(tail -n 1 "$work/log")"
+	fi
+	rm -rf "$work"
 fi
 
 if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then

@@ -103,15 +103,24 @@ fn servers() -> Vec<Check> {
     let search = binaries::find(None);
     let mut checks = Vec::new();
     match search.choose(None) {
-        Ok(installation) => checks.push(Check {
-            good: true,
-            what: format!(
-                "server programs: PostgreSQL {} in {}",
-                installation.version,
-                installation.bin_dir.display()
-            ),
-            help: String::new(),
-        }),
+        Ok(newest) => checks.extend(search.installations.iter().map(|found| {
+            let taken = if found == newest {
+                "taken unless the snapshot or --pg says otherwise".to_owned()
+            } else if found.major < binaries::OLDEST_MAJOR {
+                format!("too old, the oldest is {}", binaries::OLDEST_MAJOR)
+            } else {
+                format!("taken by --pg {}", found.major)
+            };
+            Check {
+                good: true,
+                what: format!(
+                    "server programs: PostgreSQL {} in {}, {taken}",
+                    found.version,
+                    found.bin_dir.display()
+                ),
+                help: String::new(),
+            }
+        })),
         Err(error) => checks.push(Check {
             good: false,
             what: format!("server programs: {error}"),

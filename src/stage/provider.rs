@@ -146,6 +146,9 @@ impl Provider {
             "stage: a container of {image} (PostgreSQL {})",
             info.postgres_major
         ));
+        if let Some(exposure) = docker.exposure() {
+            watch.note(&exposure);
+        }
         Ok(Self::Docker {
             docker,
             image,

@@ -28,7 +28,7 @@ pub fn skipped(why: &str) {
 }
 
 /// In CI a test that cannot run has failed.
-fn missing(why: &str) -> bool {
+pub fn missing(why: &str) -> bool {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
     skipped(why);
     false

@@ -34,6 +34,10 @@ const FIRST_START: Duration = Duration::from_secs(30 * 60);
 /// A shutdown writes everything that is still in memory.
 const SHUTDOWN: Duration = Duration::from_secs(15 * 60);
 
+/// How often a base that another machine makes is looked at, and how often in vain before it is given up.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 20;
+
 /// A restored base that runs are cloned from.
 #[derive(Debug, Clone)]
 pub struct Base {
@@ -87,6 +91,7 @@ pub(super) async fn prepare<F: Fill>(
         admin: Admin::ours(),
     };
     let mut waited = false;
+    let mut looked = 0;
     while let Some(labels) = labels(engine, &base.volume).await? {
         let probe = lock.labels("probe", &request.run_id);
         if let Some(admin) = complete(engine, &base, probe).await? {
@@ -102,7 +107,14 @@ pub(super) async fn prepare<F: Fill>(
                 watch.phase("waiting for the base that another lockproof makes");
                 waited = true;
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(LOOK).await;
+            looked = 0;
+            continue;
+        }
+        // Between two containers of a builder on another machine nothing of it is to be seen.
+        if owner::owner(&labels) == Owner::Elsewhere && looked < LOOKS {
+            looked += 1;
+            tokio::time::sleep(LOOK).await;
             continue;
         }
         watch.note("an earlier run was interrupted while it made this base: making it anew");

@@ -14,8 +14,9 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::engine::{Engine, failed, is_absent, is_conflict, reason};
+use super::engine::{Engine, Reach, failed, is_absent, is_conflict, reason};
 use super::image::without_server;
+use crate::stage::Host;
 use crate::{Error, Result};
 
 const PRELUDE: &str = include_str!("scripts/prelude.sh");
@@ -147,9 +148,11 @@ impl Spec {
 
     /// Publishes the server's port under a number that the engine picks.
     pub(super) fn published(mut self, engine: &Engine) -> Self {
-        let address = match engine.remote_host() {
-            None => "127.0.0.1",
-            Some(_) => "",
+        let address = match engine.reach {
+            Reach::Here | Reach::Tunnel(_) => "127.0.0.1",
+            // Which of its addresses leads here, only its own network knows. The server's password is
+            // random, and nobody is let in without.
+            Reach::Network(_) => "",
         };
         self.body.exposed_ports = Some(vec![PORT.to_owned()]);
         let host = self.body.host_config.get_or_insert_default();
@@ -282,7 +285,7 @@ impl Container {
 
     /// Where the server is reached from here: the published port; from inside another container of
     /// the same engine also the address on the engine's network, since 127.0.0.1 is not the same.
-    pub(super) async fn addresses(&self, engine: &Engine) -> Result<Vec<(String, u16)>> {
+    pub(super) async fn addresses(&self, engine: &Engine) -> Result<Vec<(Host, u16)>> {
         let inspected = engine
             .api
             .inspect_container(&self.id, None::<InspectContainerOptions>)
@@ -290,9 +293,6 @@ impl Container {
             .map_err(|error| failed("say where the container listens", error))?;
         let network = inspected.network_settings.unwrap_or_default();
         let mut addresses = Vec::new();
-        let host = engine
-            .remote_host()
-            .unwrap_or_else(|| "127.0.0.1".to_owned());
         let published = network
             .ports
             .as_ref()
@@ -303,7 +303,18 @@ impl Container {
                     .find_map(|binding| binding.host_port.as_ref()?.parse().ok())
             });
         if let Some(port) = published {
-            addresses.push((host, port));
+            addresses.push(match &engine.reach {
+                Reach::Here => (Host::Tcp("127.0.0.1".to_owned()), port),
+                Reach::Network(name) => (Host::Tcp(name.clone()), port),
+                Reach::Tunnel(tunnel) => {
+                    let folder = tunnel.forward(port).await.map_err(|why| {
+                        Error::stage(format!("ssh does not forward to the server's port: {why}"))
+                            .help("the machine of the engine has to allow forwarding (`AllowTcpForwarding`)")
+                    })?;
+                    // In the socket's name, whatever the port over there.
+                    (Host::Unix(folder), 5432)
+                }
+            });
         }
         let contained = ["/.dockerenv", "/run/.containerenv"]
             .iter()
@@ -315,7 +326,7 @@ impl Container {
                 .into_values()
                 .filter_map(|network| network.ip_address)
                 .filter(|address| !address.is_empty());
-            addresses.extend(inner.map(|address| (address, 5432)));
+            addresses.extend(inner.map(|address| (Host::Tcp(address), 5432)));
         }
         Ok(addresses)
     }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::container::{self, Container, Spec};
-use super::engine::{Engine, failed};
+use super::engine::{Engine, Reach, failed};
 use super::image::ImageInfo;
 use super::owner::Lock;
 use crate::stage::dump::Dump;
@@ -60,7 +60,7 @@ fn refuse_unreachable(engine: &Engine, endpoint: &Endpoint) -> Result<()> {
     let why = match &endpoint.host {
         Host::Unix(_) => "a container does not see the socket",
         Host::Tcp(host)
-            if engine.remote_host().is_some()
+            if !matches!(engine.reach, Reach::Here)
                 && matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") =>
         {
             "the engine is on another machine, where that address is another server"

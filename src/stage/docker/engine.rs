@@ -1,14 +1,20 @@
 //! Finds the container engine and words its errors.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as EngineError;
 
+use super::address::{Address, Certificates, Choice, Surroundings};
+use super::ssh::Tunnel;
 use crate::{Error, Result};
 
 /// Long enough for a loaded machine, short enough to go on to the next socket.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// For a request that is answered at once, in seconds.
+const TIMEOUT: u64 = 120;
 
 /// Uploads and clean shutdowns answer only when they are done; bollard's two minutes would cut them.
 const UNHURRIED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -32,22 +38,33 @@ pub(super) struct Engine {
     pub(super) api: bollard::Docker,
     /// As `DOCKER_HOST` would say it.
     pub(super) host: String,
+    pub(super) reach: Reach,
+}
+
+/// How the ports of its containers are reached from here.
+#[derive(Clone)]
+pub(super) enum Reach {
+    /// On this machine's loopback.
+    Here,
+    /// On an address of another machine, by this name.
+    Network(String),
+    /// Through the connection that the engine itself is reached by.
+    Tunnel(Arc<Tunnel>),
 }
 
 impl Engine {
-    /// `DOCKER_HOST`; otherwise the first socket that answers.
+    /// The one that the environment or Docker's current context names; otherwise the first socket that
+    /// answers.
     pub(super) async fn connect() -> Result<Self> {
-        if let Some(host) = std::env::var("DOCKER_HOST")
-            .ok()
-            .filter(|host| !host.is_empty())
-        {
-            return Self::connect_to(&host).await;
-        }
+        let addresses = match Surroundings::read().choose()? {
+            Choice::Named(address) => vec![address],
+            Choice::FirstOf(addresses) => addresses,
+        };
         let mut failures = Vec::new();
-        for socket in sockets(std::env::var("XDG_RUNTIME_DIR").ok().as_deref()) {
-            match open(&socket).await {
+        for address in addresses {
+            match open(&address).await {
                 Ok(engine) => return Ok(engine),
-                Err(error) => failures.push((socket, error)),
+                Err(error) => failures.push((address.host, error)),
             }
         }
         Err(unanswered(&failures))
@@ -55,7 +72,7 @@ impl Engine {
 
     /// The engine at this address and no other.
     pub(super) async fn connect_to(host: &str) -> Result<Self> {
-        open(host)
+        open(&Surroundings::read().address(host))
             .await
             .map_err(|error| unanswered(&[(host.to_owned(), error)]))
     }
@@ -87,53 +104,86 @@ impl Engine {
             host: self.host.clone(),
         })
     }
-
-    /// The other machine that published ports are reached on; None: this one.
-    pub(super) fn remote_host(&self) -> Option<String> {
-        remote_host(&self.host)
-    }
 }
 
-/// Where an engine listens when nobody says: Docker, rootless Docker, Podman.
-fn sockets(runtime_folder: Option<&str>) -> Vec<String> {
-    let mut sockets = vec!["unix:///var/run/docker.sock".to_owned()];
-    if let Some(folder) = runtime_folder.filter(|folder| !folder.is_empty()) {
-        sockets.push(format!("unix://{folder}/docker.sock"));
-        sockets.push(format!("unix://{folder}/podman/podman.sock"));
-    }
-    sockets.push("unix:///run/podman/podman.sock".to_owned());
-    sockets
-}
-
-async fn open(host: &str) -> std::result::Result<Engine, String> {
-    if let Some(path) = host.strip_prefix("unix://") {
-        // bollard says "not found" for a socket that it may not see; the system says which it is.
-        Path::new(path)
-            .metadata()
-            .map_err(|error| lowercase(error.to_string()))?;
-    }
-    let api = bollard::Docker::connect_with_host(host).map_err(|error| match error {
-        EngineError::UnsupportedURISchemeError { .. } => {
-            "only unix://, tcp:// and http:// are understood; for ssh, forward the engine's socket and name it"
-                .to_owned()
-        }
-        error => reason(&error),
-    })?;
+async fn open(address: &Address) -> std::result::Result<Engine, String> {
+    let host = address.host.as_str();
+    let (api, reach) = if host.starts_with("ssh://") {
+        let tunnel = Tunnel::open(host).await?;
+        let api = unix(&tunnel.socket())?;
+        (api, Reach::Tunnel(Arc::new(tunnel)))
+    } else if let Some(path) = host.strip_prefix("unix://") {
+        (unix(Path::new(path))?, Reach::Here)
+    } else {
+        let api = match &address.certificates {
+            Some(certificates) => encrypted(host, certificates)?,
+            None if host.starts_with("tcp://") || host.starts_with("http://") => {
+                bollard::Docker::connect_with_http(host, TIMEOUT, bollard::API_DEFAULT_VERSION)
+                    .map_err(|error| reason(&error))?
+            }
+            None => return Err("only unix://, tcp:// and ssh:// are understood".to_owned()),
+        };
+        (api, remote_host(host).map_or(Reach::Here, Reach::Network))
+    };
     match tokio::time::timeout(ANSWER, api.negotiate_version()).await {
         Ok(Ok(api)) => Ok(Engine {
             api,
             host: host.to_owned(),
+            reach,
         }),
-        Ok(Err(error)) => Err(reason(&error)),
+        // What a server with certificates says to somebody without, and the reverse.
+        Ok(Err(error)) => Err(match reason(&error) {
+            why if why.contains("HTTP request to an HTTPS server") => format!(
+                "{why} DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH make the connection an encrypted one"
+            ),
+            why => why,
+        }),
         Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }
+}
+
+fn unix(path: &Path) -> std::result::Result<bollard::Docker, String> {
+    // bollard says "not found" for a socket that it may not see; the system says which it is.
+    path.metadata()
+        .map_err(|error| lowercase(error.to_string()))?;
+    bollard::Docker::connect_with_unix(
+        &path.to_string_lossy(),
+        TIMEOUT,
+        bollard::API_DEFAULT_VERSION,
+    )
+    .map_err(|error| reason(&error))
+}
+
+fn encrypted(host: &str, files: &Certificates) -> std::result::Result<bollard::Docker, String> {
+    // bollard reads two of them at the first handshake, where it can only say that it failed.
+    for file in [&files.ca, &files.certificate, &files.key] {
+        std::fs::File::open(file).map_err(|error| {
+            let error = lowercase(error.to_string());
+            format!(
+                "`{}`, which it is to be verified with: {error}",
+                file.display()
+            )
+        })?;
+    }
+    bollard::Docker::connect_with_ssl(
+        host,
+        &files.key,
+        &files.certificate,
+        &files.ca,
+        TIMEOUT,
+        bollard::API_DEFAULT_VERSION,
+    )
+    .map_err(|error| reason(&error))
 }
 
 fn unanswered(failures: &[(String, String)]) -> Error {
     let denied = failures
         .iter()
         .any(|(_, why)| why.contains("ermission denied"));
-    let help = if denied {
+    let by_ssh = matches!(failures, [(host, _)] if host.starts_with("ssh://"));
+    let help = if by_ssh {
+        "`ssh` has to connect without a question: a key in an agent, a known host; what follows the host in the URL is the engine's socket over there"
+    } else if denied {
         "add yourself to the group that owns the socket (`docker`), or use --stage local or --stage postgres://…"
     } else {
         "start Docker or Podman, or set DOCKER_HOST (`docker context inspect` shows it), or use --stage local"
@@ -217,7 +267,8 @@ fn lowercase(text: String) -> String {
 fn remote_host(host: &str) -> Option<String> {
     let rest = host
         .strip_prefix("tcp://")
-        .or_else(|| host.strip_prefix("http://"))?;
+        .or_else(|| host.strip_prefix("http://"))
+        .or_else(|| host.strip_prefix("https://"))?;
     let authority = rest.split('/').next().unwrap_or(rest);
     let name = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(v6),
@@ -248,20 +299,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn sockets_are_tried_in_a_fixed_order() {
-        assert_eq!(
-            sockets(Some("/run/user/7")),
-            [
-                "unix:///var/run/docker.sock",
-                "unix:///run/user/7/docker.sock",
-                "unix:///run/user/7/podman/podman.sock",
-                "unix:///run/podman/podman.sock",
-            ]
-        );
-        assert_eq!(sockets(None).len(), 2);
-    }
-
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_named_with_its_cause() {
         let error = Engine::connect_to("unix:///nowhere/docker.sock")
@@ -283,8 +320,12 @@ mod tests {
             ),
             "{story}"
         );
-        let error = Engine::connect_to("ssh://there").await.err();
+        let error = Engine::connect_to("npipe://there").await.err();
         let story = error.map(|error| error.story()).unwrap_or_default();
-        assert!(story.contains("forward the engine's socket"), "{story}");
+        assert!(story.contains("are understood"), "{story}");
+        let error = Engine::connect_to("ssh://nobody@127.0.0.1:1").await.err();
+        let story = error.map(|error| error.story()).unwrap_or_default();
+        assert!(story.contains("ssh ended: "), "{story}");
+        assert!(story.contains("without a question"), "{story}");
     }
 }

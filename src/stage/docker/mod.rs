@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_types, reason = "bollard's own API is of hash maps")]
 
+mod address;
 mod base;
 mod clean;
 mod cold;
@@ -19,6 +20,7 @@ mod owner;
 mod place;
 mod ready;
 mod run;
+mod ssh;
 
 pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
@@ -39,14 +41,15 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// The engine that `DOCKER_HOST` names; otherwise the first socket of Docker or Podman that answers.
+    /// The engine that `DOCKER_HOST` or Docker's current context names; otherwise the first socket of
+    /// Docker or Podman that answers.
     pub async fn connect() -> Result<Self> {
         Ok(Self {
             engine: engine::Engine::connect().await?,
         })
     }
 
-    /// The engine at this address (`unix://…`, `tcp://…`) and no other.
+    /// The engine at this address (`unix://…`, `tcp://…`, `ssh://…`) and no other.
     pub async fn connect_to(host: &str) -> Result<Self> {
         Ok(Self {
             engine: engine::Engine::connect_to(host).await?,
@@ -56,6 +59,17 @@ impl Docker {
     /// What answers, for `lockproof doctor`.
     pub async fn describe(&self) -> Result<EngineInfo> {
         self.engine.describe().await
+    }
+
+    /// What its owner should know before a server is started there; None: nothing.
+    pub fn exposure(&self) -> Option<String> {
+        match &self.engine.reach {
+            engine::Reach::Network(name) => Some(format!(
+                "the engine is on another machine: its servers listen on all addresses of `{name}`, each with \
+                 a random password (by ssh:// nothing is open to the network)"
+            )),
+            engine::Reach::Here | engine::Reach::Tunnel(_) => None,
+        }
     }
 
     /// Whether the engine has the image, without asking any registry.

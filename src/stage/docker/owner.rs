@@ -9,6 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::stage::Watch;
 use crate::{Error, Result};
 
@@ -158,10 +160,23 @@ fn is_here(labels: &HashMap<String, String>) -> bool {
     labels.get(HOST).is_some_and(|host| *host == host_name())
 }
 
+/// Where process numbers and lock files mean the same as here. A name alone does not tell: machines
+/// made from one image share it, and so do containers on their host's network.
 fn host_name() -> String {
-    nix::unistd::gethostname()
+    let name = nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let processes = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    // Hashed: the machine's number is nobody else's business.
+    let mut hash = Sha256::new();
+    hash.update(machine);
+    hash.update(processes.as_os_str().as_encoded_bytes());
+    let digest: String = hash.finalize()[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{name}/{digest}")
 }
 
 fn lives(pid: u32, recorded: Option<u64>) -> bool {

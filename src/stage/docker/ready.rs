@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::container::Container;
 use super::engine::Engine;
@@ -59,7 +59,10 @@ pub(super) async fn ready(
         if begun.elapsed() > patience {
             let tried = addresses
                 .iter()
-                .map(|(host, port)| format!("`{host}:{port}`"))
+                .map(|(host, port)| match host {
+                    Host::Tcp(host) => format!("`{host}:{port}`"),
+                    Host::Unix(folder) => format!("`{}`", folder.display()),
+                })
                 .collect::<Vec<_>>()
                 .join(" and ");
             return Err(Error::stage(format!(
@@ -75,7 +78,7 @@ pub(super) async fn ready(
 
     let password = password();
     let mut endpoint = Endpoint {
-        host: Host::Tcp(host),
+        host,
         port,
         user: admin.superuser.clone(),
         password: None,
@@ -114,13 +117,21 @@ pub(super) async fn alive(engine: &Engine, container: &Container) -> Result<()> 
 
 /// Whether a PostgreSQL server is behind the port: it answers a question for TLS before it looks at
 /// anything else, and logs nothing about it. The engine's own proxy accepts connections too early.
-async fn listens(host: &str, port: u16) -> bool {
+async fn listens(host: &Host, port: u16) -> bool {
     /// Length 8, code 80877103: an `SSLRequest`.
     const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-    let ask = async {
-        let mut stream = TcpStream::connect((host, port)).await?;
+    async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<u8> {
         stream.write_all(&REQUEST).await?;
         stream.read_u8().await
+    }
+    let ask = async {
+        match host {
+            Host::Tcp(host) => answer(TcpStream::connect((host.as_str(), port)).await?).await,
+            Host::Unix(folder) => {
+                let socket = folder.join(format!(".s.PGSQL.{port}"));
+                answer(UnixStream::connect(socket).await?).await
+            }
+        }
     };
     tokio::time::timeout(Duration::from_secs(2), ask)
         .await
@@ -147,13 +158,16 @@ async fn set_password(
     deadline: Instant,
 ) -> Result<()> {
     let tools = ContainerTools { engine, container };
-    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1"].map(str::to_owned);
     let verifier = postgres_protocol::password::scram_sha_256(password.reveal().as_bytes());
     let role = quoted(&endpoint.user);
-    let sql = format!("SET log_statement = 'none'; ALTER ROLE {role} PASSWORD '{verifier}';\n");
+    let sql = format!("ALTER ROLE {role} PASSWORD '{verifier}'");
+    // As an argument: Podman's interface may lose what a program is to read, and `psql` takes an
+    // empty input for success. Nobody gets the password from its verifier: it is 192 random bits.
+    let quiet = "SET log_statement = 'none'";
+    let arguments =
+        ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", quiet, "-c", &sql].map(str::to_owned);
     loop {
-        let input = Box::new(std::io::Cursor::new(sql.clone().into_bytes()));
-        let output = tools.run(endpoint, "psql", &arguments, Some(input)).await;
+        let output = tools.run(endpoint, "psql", &arguments, None).await;
         let output = match output {
             Ok(output) => output,
             Err(error) => {
@@ -206,7 +220,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let accept = tokio::spawn(async move { listener.accept().await.map(drop) });
-        assert!(!listens("127.0.0.1", port).await);
+        assert!(!listens(&Host::Tcp("127.0.0.1".to_owned()), port).await);
         accept.await??;
         Ok(())
     }

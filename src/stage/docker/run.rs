@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::base::{self, Base};
 use super::container::{self, Access, Container, Spec};
-use super::engine::Engine;
+use super::engine::{Engine, Reach};
 use super::exec::ContainerTools;
 use super::owner::Lock;
 use super::ready;
@@ -175,11 +175,20 @@ impl RunningStage for DockerStage {
     fn keep(self) -> String {
         let Endpoint { user, database, .. } = &self.endpoint;
         let name = &self.name;
+        let (place, client) = match &self.engine.reach {
+            // The way through it ends with this process.
+            Reach::Tunnel(_) => (
+                format!("in the container {name} of {}", self.engine.host),
+                format!("docker -H {}", self.engine.host),
+            ),
+            Reach::Here | Reach::Network(_) => {
+                (format!("at {}", self.endpoint.shown()), "docker".to_owned())
+            }
+        };
         let text = format!(
-            "the stage is still up at {}\n\
-             connect:  docker exec -it -u postgres {name} psql -h /var/run/postgresql -U {user} -d '{}'\n\
-             end:      docker rm -fv {name}   (or `lockproof clean --all`)",
-            self.endpoint.shown(),
+            "the stage is still up {place}\n\
+             connect:  {client} exec -it -u postgres {name} psql -h /var/run/postgresql -U {user} -d '{}'\n\
+             end:      {client} rm -fv {name}   (or `lockproof clean --all`)",
             database.replace('\'', r"'\''"),
         );
         // Without the word, `lockproof clean` takes it for abandoned: a pity, not a danger.
