@@ -128,6 +128,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "snapshot",
         &[
+            // Whether a file changed just now, so that its digest is not kept.
+            "clock::wall",
             "config::suggest",
             "config::vars",
             "error",

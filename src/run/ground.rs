@@ -27,7 +27,7 @@ pub async fn prepare(
     interrupt: &Interrupt,
 ) -> Result<Ground> {
     let choosing = async {
-        let source = Source::load(&plan.snapshot)?;
+        let source = Source::load(&plan.snapshot, &plan.stage.cache, watch).await?;
         let provider = Provider::choose(&plan.stage, source.major(), watch).await?;
         if let StageChoice::External {
             endpoint,

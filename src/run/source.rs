@@ -1,5 +1,7 @@
 //! What the stage starts from, with one face: a snapshot, or nothing at all.
 
+use std::path::Path;
+
 use crate::Result;
 use crate::plan::SnapshotChoice;
 use crate::recording::format::{SnapshotFacts, TableFacts};
@@ -18,11 +20,12 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the description and works out the digest.
-    pub fn load(choice: &SnapshotChoice) -> Result<Self> {
+    /// Reads the description and works out the digest, which `cache` may remember.
+    pub async fn load(choice: &SnapshotChoice, cache: &Path, watch: &dyn Watch) -> Result<Self> {
         Ok(match choice {
             SnapshotChoice::Folder { folder, variables } => {
-                Self::Snapshot(Box::new(Snapshot::load(folder, variables)?))
+                let snapshot = Snapshot::load_watched(folder, variables, cache, watch).await?;
+                Self::Snapshot(Box::new(snapshot))
             }
             SnapshotChoice::Empty => Self::Empty,
             SnapshotChoice::AsFound => Self::AsFound,

@@ -1,17 +1,17 @@
 //! A snapshot's identity: what it restores, not where it lies or what it is called.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, Source};
+use super::memo::Memo;
+use super::reading::{Content, Reading};
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
-const FORMAT: &str = "lockproof snapshot 1";
+const FORMAT: &str = "lockproof snapshot 2";
 
 /// SHA-256, in hex, over all that decides what the base holds: the database, the restore options
 /// that change its content, the variables, and every byte of the source. Not the name, the
@@ -20,8 +20,32 @@ pub(super) fn digest(
     manifest: &Manifest,
     folder: &Path,
     variables: &BTreeMap<String, String>,
+    memo: &mut Memo,
+    reading: &Reading,
 ) -> Result<String> {
-    let mut hash = Hash(Sha256::new());
+    // Once for the names of the files, so that all of them are read together; once for the digest.
+    let mut names = Hash::new(BTreeMap::new());
+    all(manifest, folder, variables, &mut names)?;
+    let contents = reading.contents(&names.missing, memo)?;
+    let mut hash = Hash::new(contents);
+    all(manifest, folder, variables, &mut hash)?;
+    match hash.missing.first() {
+        None => Ok(hex(&hash.sum.finalize())),
+        Some(file) => Err(Error::usage(format!(
+            "`{}` appeared while the snapshot was read",
+            file.display()
+        ))
+        .help("wait until the dump is complete, then run again")),
+    }
+}
+
+/// Everything that decides what the base holds, in one order.
+fn all(
+    manifest: &Manifest,
+    folder: &Path,
+    variables: &BTreeMap<String, String>,
+    hash: &mut Hash,
+) -> Result<()> {
     hash.text(FORMAT);
     hash.text(&manifest.database);
     hash.text(&format!(
@@ -41,7 +65,7 @@ pub(super) fn digest(
         Source::Generator { files } => {
             hash.text("generator");
             for file in files {
-                hash.file(&folder.join(file))?;
+                hash.file(&folder.join(file));
             }
         }
         Source::Dump { file } => {
@@ -51,52 +75,56 @@ pub(super) fn digest(
                 for file in files_of(&path)? {
                     let name = file.file_name().unwrap_or_default();
                     hash.text(&name.to_string_lossy());
-                    hash.file(&file)?;
+                    hash.file(&file);
                 }
             } else {
                 hash.text("dump");
-                hash.file(&path)?;
+                hash.file(&path);
             }
         }
     }
-    Ok(hash
-        .0
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(())
 }
 
 /// Each part with its length, so that no two lists of parts look alike.
-struct Hash(Sha256);
+struct Hash {
+    sum: Sha256,
+    contents: BTreeMap<PathBuf, Content>,
+    /// Files whose contents have to be known first.
+    missing: Vec<PathBuf>,
+}
 
 impl Hash {
+    fn new(contents: BTreeMap<PathBuf, Content>) -> Self {
+        Self {
+            sum: Sha256::new(),
+            contents,
+            missing: Vec::new(),
+        }
+    }
+
     fn number(&mut self, number: u64) {
-        self.0.update(number.to_le_bytes());
+        self.sum.update(number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.0.update(text.as_bytes());
+        self.sum.update(text.as_bytes());
     }
 
-    fn file(&mut self, path: &Path) -> Result<()> {
-        let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
-        let mut buffer = vec![0; 1024 * 1024];
-        let mut length = 0;
-        loop {
-            let read = file
-                .read(&mut buffer)
-                .map_err(|error| unreadable(path, error))?;
-            if read == 0 {
-                break;
+    fn file(&mut self, path: &Path) {
+        match self.contents.get(path).cloned() {
+            Some(content) => {
+                self.text(&content.digest);
+                self.number(content.length);
             }
-            length += read as u64;
-            self.0.update(&buffer[..read]);
+            None => self.missing.push(path.to_owned()),
         }
-        self.number(length);
-        Ok(())
     }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files of a directory dump, by name.
@@ -113,7 +141,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     let problem = Error::usage(format!(
         "cannot read `{}`, which the snapshot is made from",
