@@ -3,12 +3,17 @@
 //! Touches nothing and decides nothing: units, names and contradictions are `config`'s to read. Every
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
+mod cached;
+mod snapshot;
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
+pub use self::snapshot::SnapshotCommand;
 use crate::stage::Secret;
 
 /// Proves how long each step of a schema migration holds its locks
@@ -79,6 +84,9 @@ pub enum Command {
     ///
     /// The same recording, the same report, wherever and whenever it is judged.
     Judge(Judge),
+    /// List and remove restored snapshots
+    #[command(subcommand, after_long_help = snapshot::SNAPSHOT_HELP)]
+    Snapshot(SnapshotCommand),
     /// Remove whatever an earlier run left behind: containers, volumes, servers
     ///
     /// Finds them by the label that every run puts on what it makes. Runs that are still going are left
@@ -443,7 +451,10 @@ mod tests {
     #[test]
     fn every_option_has_an_environment_variable_and_a_help_text() {
         let cli = Cli::command();
-        let commands = cli.get_subcommands().chain([&cli]);
+        let commands = cli
+            .get_subcommands()
+            .flat_map(|command| command.get_subcommands().chain([command]))
+            .chain([&cli]);
         for command in commands {
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();

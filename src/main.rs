@@ -36,6 +36,7 @@ async fn command(cli: &Cli, screen: &Screen) -> lockproof::Result<lockproof::exi
     match &cli.command {
         Command::Run(arguments) => commands::run::run(config::plan(arguments)?, screen).await,
         Command::Judge(arguments) => commands::judge::judge(arguments, screen),
+        Command::Snapshot(command) => commands::snapshot::snapshot(command, screen).await,
         Command::Clean(arguments) => commands::clean::clean(arguments, screen).await,
         Command::Doctor(arguments) => commands::doctor::doctor(arguments, screen).await,
         Command::Completions(arguments) => commands::documents::completions(arguments),

@@ -36,6 +36,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot::Manifest",
             "snapshot::manifest",
             "sql",
+            // What a prune keeps, decided from what was typed.
+            "stage::cache::Keep",
             "stage::external",
         ],
     ),

@@ -576,7 +576,7 @@ async fn tools_run_beside_the_server() {
     assert_eq!(output.stdout, ["postgres"]);
     // What was placed is not in the base.
     let files = docker(&["exec", stage.name(), "ls", "/lockproof/base"], b"");
-    assert_eq!(files, "complete\ndata\n");
+    assert_eq!(files, "complete\ndata\nused\n");
     stage.stop().await.unwrap();
 }
 

@@ -6,3 +6,4 @@ pub mod documents;
 pub mod judge;
 mod output;
 pub mod run;
+pub mod snapshot;

@@ -74,6 +74,32 @@ pub fn rest(text: &str) -> Result<Duration, Unfit> {
     Ok(duration)
 }
 
+/// How long ago something was, such as `30d`; nothing at all is an age too.
+pub fn age(text: &str) -> Result<Duration, Unfit> {
+    let help = "write it with its unit, such as `30d`, `2w` or `12h`";
+    let text = text.trim();
+    let days = |number: &str, factor: u64| {
+        let seconds = number
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(factor * 24 * 3600)?;
+        Some(Duration::from_secs(seconds))
+    };
+    // A day of 24 hours, which durations of jiff do not have.
+    let age = if let Some(number) = text.strip_suffix('d') {
+        days(number, 1)
+    } else if let Some(number) = text.strip_suffix('w') {
+        days(number, 7)
+    } else if text.parse::<f64>().is_ok() {
+        return Err(Unfit::new(format!("has no unit: `{text}`"), help));
+    } else {
+        let signed = text.parse::<SignedDuration>().ok();
+        signed.and_then(|signed| Duration::try_from(signed).ok())
+    };
+    age.ok_or_else(|| Unfit::new(format!("is no age: `{text}`"), help))
+}
+
 /// A timeout that the server keeps in whole milliseconds, and for which 0 means none.
 pub fn server_timeout(text: &str) -> Result<Duration, Unfit> {
     let timeout = duration(text)?;
@@ -188,6 +214,18 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_have_days_and_weeks() {
+        let hours = |hours| Ok(Duration::from_secs(hours * 3600));
+        assert_eq!(age("30d"), hours(30 * 24));
+        assert_eq!(age(" 2w "), hours(14 * 24));
+        assert_eq!(age("12h"), hours(12));
+        assert_eq!(age("0d"), hours(0));
+        for wrong in ["", "30", "d", "-1d", "-3h", "99999999999999999999d", "soon"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
 
     fn message<T: std::fmt::Debug>(result: Result<T, Unfit>) -> String {
         match result {

@@ -82,6 +82,14 @@ impl Source {
 }
 
 impl Fill for Source {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.name(),
+            Self::Empty => Some("empty"),
+            Self::AsFound => None,
+        }
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,

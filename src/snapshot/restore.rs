@@ -18,6 +18,10 @@ use crate::{Error, Result};
 const SHOWN_LINES: usize = 20;
 
 impl Fill for Snapshot {
+    fn name(&self) -> Option<&str> {
+        Some(&self.manifest.name)
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,

@@ -4,12 +4,15 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+pub mod cache;
 pub(crate) mod connect;
+mod contents;
 pub mod docker;
 pub mod endpoint;
 pub mod external;
 pub mod local;
 pub mod provider;
+mod shaping;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -86,6 +89,11 @@ pub trait Tools: Sync {
 
 /// Fills the empty database of a new server; the snapshot room knows how.
 pub trait Fill: Sync {
+    /// What the list of the cache calls it; None: nothing in particular.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
     /// Restores everything and leaves nothing running.
     fn fill<T: Tools>(
         &self,

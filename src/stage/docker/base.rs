@@ -4,6 +4,8 @@
 //! makes one holds its lock; whoever comes second waits and finds it made.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::VolumeCreateRequest;
@@ -16,8 +18,8 @@ use super::engine::{Engine, failed, is_absent, is_conflict};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
-use super::{clean, ready};
-use crate::stage::{Endpoint, Fill, Request, Watch};
+use super::{clean, ready, shelf, usage};
+use crate::stage::{Endpoint, Fill, Request, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised whenever what a base holds changes its form.
@@ -25,7 +27,7 @@ const FORMAT: &str = "1";
 
 /// Where a base is mounted.
 pub(super) const MOUNT: &str = "/lockproof/base";
-const COMPLETE: &str = "/lockproof/base/complete";
+pub(super) const COMPLETE: &str = "/lockproof/base/complete";
 
 /// An image's own first-start scripts may load data of their own.
 const FIRST_START: Duration = Duration::from_secs(30 * 60);
@@ -43,6 +45,8 @@ pub struct Base {
     pub(super) volume: String,
     pub(super) request: Request,
     pub(super) limits: Limits,
+    /// Keeps it from being removed between two replays; None: whoever made it is out of reach.
+    in_use: Option<Arc<File>>,
 }
 
 impl Base {
@@ -79,11 +83,13 @@ pub(super) async fn prepare<F: Fill>(
         volume,
         request: request.clone(),
         limits: limits.clone(),
+        in_use: None,
     };
     let mut waited = false;
     while let Some(labels) = labels(engine, &base.volume).await? {
         let probe = lock.labels("probe", &request.run_id);
-        if is_complete(engine, &base.volume, &base.image.id, probe).await? {
+        if shelf::use_if_complete(engine, &base, probe).await? {
+            base.in_use = usage::take(&labels).map(Arc::new);
             return Ok(base);
         }
         // Our lock keeps off only those with the same cache folder.
@@ -112,7 +118,9 @@ pub(super) async fn prepare<F: Fill>(
         // The first error is the one to tell; what this leaves, `clean` removes.
         discard(engine, &base.volume, Some(&lock)).await.ok();
     }
-    made.map(|()| base)
+    made?;
+    base.in_use = usage::take(&lock.labels("base", &request.run_id)).map(Arc::new);
+    Ok(base)
 }
 
 /// Who is at work on an unfinished base, under a lock other than ours.
@@ -144,6 +152,9 @@ fn key(request: &Request, image_id: &str) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
+    for (name, value) in shaping::shaping(&request.settings) {
+        hash.update(format!("{name}={value}\0"));
+    }
     hash.finalize()[..12]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -161,6 +172,7 @@ async fn make<F: Fill>(
     let mut labels = lock.labels("base", &base.request.run_id);
     labels.insert(BASE.to_owned(), key.to_owned());
     labels.insert(IMAGE.to_owned(), base.image.id.clone());
+    labels.extend(shelf::labels(&base.request, &base.image, fill.name()));
     let volume = VolumeCreateRequest {
         name: Some(base.volume.clone()),
         labels: Some(labels),
@@ -176,7 +188,7 @@ async fn make<F: Fill>(
     let container = container::create(engine, filling(engine, base, key, lock)).await?;
     let filled = fill_in(engine, base, &container, fill, watch).await;
     container.remove(engine).await?;
-    filled?;
+    let rows = filled?;
 
     watch.phase("writing the base to disk");
     let mut labels = lock.labels("build", &base.request.run_id);
@@ -185,7 +197,7 @@ async fn make<F: Fill>(
         &base.image.name,
         &base.image.id,
         include_str!("scripts/seal.sh"),
-        Vec::new(),
+        vec![rows.map_or_else(String::new, |rows| rows.to_string())],
     )
     .labels(labels.clone())
     .volume(Some(&base.volume), MOUNT, Access::ReadWrite, labels);
@@ -199,7 +211,11 @@ fn filling(engine: &Engine, base: &Base, key: &str, lock: &Lock) -> Spec {
     labels.insert(BASE.to_owned(), key.to_owned());
     let image = &base.image;
     let mut command = image.entrypoint.clone().unwrap_or_default();
-    command.extend(server(&base.request, FILLING, "/lockproof/base"));
+    let request = Request {
+        settings: shaping::filling(&base.request.settings),
+        ..base.request.clone()
+    };
+    command.extend(server(&request, FILLING, "/lockproof/base"));
     let mut environment = vec![
         ("PGDATA", "/lockproof/base/data"),
         ("POSTGRES_USER", "postgres"),
@@ -277,7 +293,7 @@ async fn fill_in<F: Fill>(
     container: &Container,
     fill: &F,
     watch: &dyn Watch,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     container.start(engine).await?;
     let server = ready::ready(engine, container, FIRST_START).await?;
     let endpoint = server.in_database(&base.request.database);
@@ -290,13 +306,14 @@ async fn fill_in<F: Fill>(
             Ok(()) => error,
         });
     }
+    let rows = contents::rows(&endpoint).await;
     watch.phase("shutting the restored server down");
     container.stop(engine, SHUTDOWN).await?;
     let state = container.state(engine).await?;
     if state.exit_code != Some(0) {
         return Err(container.ended(engine, "the restored server").await);
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Makes the database, unless the image's own scripts did.
@@ -412,6 +429,12 @@ mod tests {
         other.database = "other".into();
         assert_ne!(key(&first, "image"), key(&other, "image"));
         assert_eq!(key(&first, "image").len(), 24);
+        let mut other = request();
+        other.settings.insert("work_mem".into(), "1MB".into());
+        assert_eq!(key(&first, "image"), key(&other, "image"));
+        let library = ("shared_preload_libraries", "timescaledb");
+        other.settings.insert(library.0.into(), library.1.into());
+        assert_ne!(key(&first, "image"), key(&other, "image"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod owner;
 mod place;
 mod ready;
 mod run;
+mod shelf;
+mod usage;
 
 pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
@@ -24,6 +26,7 @@ pub use engine::EngineInfo;
 pub use image::ImageInfo;
 pub use owner::Owner;
 pub use run::DockerStage;
+pub use shelf::BaseFacts;
 
 use crate::Result;
 use crate::stage::{Fill, Request, Watch};
@@ -79,6 +82,11 @@ impl Docker {
     /// A server on a fresh clone of the base, answering queries.
     pub async fn start(&self, base: &Base, watch: &dyn Watch) -> Result<DockerStage> {
         run::start(&self.engine, base, watch).await
+    }
+
+    /// The finished bases, by name.
+    pub async fn bases(&self) -> Result<Vec<BaseFacts>> {
+        shelf::list(&self.engine).await
     }
 
     /// Everything of ours on the engine, also what is at work: `owner` tells.

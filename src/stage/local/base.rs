@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,14 +16,14 @@ use super::folder::{Folder, cannot, remove};
 use super::server::{Launch, Listen, SUPERUSER, Server, free_port};
 use super::tools::LocalTools;
 use super::user::Account;
-use super::{disk, sweep};
+use super::{disk, shelf, sweep};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{Fill, Request, Watch};
+use crate::stage::{Fill, Request, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised when bases are made in a way that older ones were not.
 const FORMAT: u32 = 1;
-const MARKER: &str = "base.json";
+pub(super) const MARKER: &str = "base.json";
 const BUILDING: &str = ".building-";
 /// A large restore's last checkpoint writes everything that is still in memory.
 const STOP_WITHIN: Duration = Duration::from_secs(1800);
@@ -32,7 +32,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(1800);
 /// keeping. No autovacuum, since `Fill` vacuums by itself; no restart after a crash, so that the
 /// crash is seen. Segments are not recycled: with `max_wal_size` this large a base would carry
 /// gigabytes of them into each copy.
-const FILL_SETTINGS: [(&str, &str); 13] = [
+const FILL_SETTINGS: [(&str, &str); 12] = [
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("wal_level", "minimal"),
@@ -45,18 +45,26 @@ const FILL_SETTINGS: [(&str, &str); 13] = [
     ("restart_after_crash", "off"),
     ("shared_buffers", "256MB"),
     ("maintenance_work_mem", "256MB"),
-    ("timezone", "UTC"),
 ];
 
 /// What `base.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Marker {
+pub(super) struct Marker {
     format: u32,
-    key: String,
-    base_digest: String,
-    database: String,
-    server_version: String,
-    bytes: u64,
+    pub key: String,
+    pub base_digest: String,
+    pub database: String,
+    pub server_version: String,
+    pub bytes: u64,
+    // Not in bases of lockproof 0.1.0.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    #[serde(default)]
+    pub rows: Option<u64>,
+    #[serde(default)]
+    pub made_at: Option<jiff::Timestamp>,
+    #[serde(default)]
+    pub made_by: Option<String>,
 }
 
 /// A restored data folder of the cache. While this value lives, nobody removes the folder.
@@ -98,70 +106,6 @@ impl Base {
     }
 }
 
-/// A base of the cache, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseFacts {
-    /// Its name in the cache.
-    pub key: String,
-    /// What it holds: the request's digest.
-    pub base_digest: String,
-    /// The database that it holds.
-    pub database: String,
-    /// The full version of its server.
-    pub server_version: String,
-    /// The size of its files.
-    pub bytes: u64,
-    /// When it was made; None where the file system does not say.
-    pub made_at: Option<SystemTime>,
-}
-
-/// The bases of the cache, by key.
-pub fn list(cache: &Path) -> Vec<BaseFacts> {
-    let mut bases: Vec<BaseFacts> = std::fs::read_dir(cache.join("bases"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let marker = read_marker(&entry.path())?;
-            Some(BaseFacts {
-                key: marker.key,
-                base_digest: marker.base_digest,
-                database: marker.database,
-                server_version: marker.server_version,
-                bytes: marker.bytes,
-                made_at: entry
-                    .path()
-                    .join(MARKER)
-                    .metadata()
-                    .and_then(|facts| facts.modified())
-                    .ok(),
-            })
-        })
-        .collect();
-    bases.sort_by(|a, b| a.key.cmp(&b.key));
-    bases
-}
-
-/// Removes a base from the cache; refuses one that a run uses.
-pub fn remove_base(cache: &Path, key: &str) -> Result<()> {
-    let folder = cache.join("bases").join(key);
-    if key.contains('/') || key.starts_with('.') || !folder.is_dir() {
-        return Err(Error::usage(format!(
-            "there is no base `{key}` in `{}`",
-            cache.join("bases").display()
-        )));
-    }
-    let lock = lock_file(cache, key)?;
-    if lock.try_lock().is_err() {
-        return Err(Error::stage(format!("the base `{key}` is in use"))
-            .help("wait for the run that uses it, or end it"));
-    }
-    // The marker first: what is half removed is no base.
-    let marker = folder.join(MARKER);
-    std::fs::remove_file(&marker).map_err(|error| cannot("remove", &marker, error))?;
-    remove(&folder)
-}
-
 /// The key of a building folder's name.
 pub(super) fn building_key(name: &str) -> Option<&str> {
     Some(name.strip_prefix(BUILDING)?.split_once('-')?.0)
@@ -181,7 +125,10 @@ pub(super) fn lock_file(cache: &Path, key: &str) -> Result<File> {
         .read(true)
         .write(true)
         .open(&path)
-        .map_err(|error| cannot("open", &path, error))
+        .map_err(|error| {
+            cannot("open", &path, error)
+                .help("choose a cache folder that you may write with `--cache`")
+        })
 }
 
 /// The base for a request: from the cache, or made now; waits for whoever makes it already.
@@ -197,11 +144,12 @@ pub(super) async fn prepare<F: Fill>(
     let folder = cache.join("bases").join(&key);
     let lock = lock_file(cache, &key)?;
     let mut reused = true;
-    let mut said = false;
+    let mut turns = 0_u64;
     loop {
         // Shared first: many may use a base at once.
         if try_lock(&lock, false)? {
             if let Some(marker) = read_marker(&folder) {
+                shelf::note_use(&lock);
                 return Ok(Base {
                     folder,
                     marker,
@@ -226,8 +174,9 @@ pub(super) async fn prepare<F: Fill>(
                 continue;
             }
         }
-        if !said {
-            said = true;
+        // Not at the first: whoever lists the cache holds each lock for an instant.
+        turns += 1;
+        if turns == 2 {
             watch.note("another run is restoring the same snapshot: waiting for it");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -262,6 +211,9 @@ fn key(request: &Request, version: &str) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
+    for (name, value) in shaping::shaping(&request.settings) {
+        hash.update(format!("{name}={value}\0"));
+    }
     let digest: String = hash
         .finalize()
         .iter()
@@ -272,7 +224,7 @@ fn key(request: &Request, version: &str) -> String {
     format!("pg{}_{digest}", version.replace('-', "_"))
 }
 
-fn read_marker(folder: &Path) -> Option<Marker> {
+pub(super) fn read_marker(folder: &Path) -> Option<Marker> {
     let text = std::fs::read(folder.join(MARKER)).ok()?;
     let marker: Marker = serde_json::from_slice(&text).ok()?;
     (marker.format == FORMAT && folder.join("data").is_dir()).then_some(marker)
@@ -295,13 +247,16 @@ async fn build<F: Fill>(
         .await?
         .ok_or_else(|| Error::defect(format!("`{}` was just removed", path.display())))?;
     let outcome = build_in(&mut folder, installation, account, request, fill, watch).await;
-    if let Err(error) = outcome {
-        let log = super::server::tail(&folder.log(), 200);
-        let error = disk::explain(error, cache, &log);
-        // Its own failure would only hide the first one; `clean` tries again.
-        let _ = folder.remove();
-        return Err(error);
-    }
+    let rows = match outcome {
+        Ok(rows) => rows,
+        Err(error) => {
+            let log = super::server::tail(&folder.log(), 200);
+            let error = disk::explain(error, cache, &log);
+            // Its own failure would only hide the first one; `clean` tries again.
+            let _ = folder.remove();
+            return Err(error);
+        }
+    };
     let marker = Marker {
         format: FORMAT,
         key: key.to_owned(),
@@ -309,6 +264,10 @@ async fn build<F: Fill>(
         database: request.database.clone(),
         server_version: installation.version.clone(),
         bytes: disk::used(&folder.data()),
+        snapshot: fill.name().map(str::to_owned),
+        rows,
+        made_at: Some(crate::clock::wall()),
+        made_by: Some(env!("CARGO_PKG_VERSION").to_owned()),
     };
     publish(folder, &bases.join(key), &marker).map_err(|error| disk::explain(error, cache, &[]))
 }
@@ -320,23 +279,13 @@ async fn build_in<F: Fill>(
     request: &Request,
     fill: &F,
     watch: &dyn Watch,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     watch.phase("making a database cluster");
     init(installation, account, &folder.data()).await?;
 
     // A library that the snapshot's objects need is needed by their restore; a time limit is not.
-    let mut settings: Vec<(String, String)> = request
-        .settings
-        .iter()
-        .filter(|(name, _)| {
-            name.contains('.')
-                || matches!(
-                    name.as_str(),
-                    "shared_preload_libraries" | "max_locks_per_transaction" | "max_connections"
-                )
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let mut settings = vec![("timezone".to_owned(), "UTC".to_owned())];
+    settings.extend(shaping::filling(&request.settings));
     settings.extend(
         FILL_SETTINGS
             .iter()
@@ -357,26 +306,31 @@ async fn build_in<F: Fill>(
     let filled = async {
         create_database(&server, &request.database).await?;
         let endpoint = server.endpoint(&request.database);
-        fill.fill(&endpoint, &tools, watch).await
+        fill.fill(&endpoint, &tools, watch).await?;
+        Ok(contents::rows(&endpoint).await)
     }
     .await;
-    if let Err(error) = filled {
-        let lost = server.ends_soon().await.is_some();
-        let error = if lost {
-            server
-                .lost("the server was lost while the snapshot was restored")
-                .because(error)
-        } else {
-            error
-        };
-        server.kill().await;
-        return Err(error);
-    }
+    let rows = match filled {
+        Ok(rows) => rows,
+        Err(error) => {
+            let lost = server.ends_soon().await.is_some();
+            let error = if lost {
+                server
+                    .lost("the server was lost while the snapshot was restored")
+                    .because(error)
+            } else {
+                error
+            };
+            server.kill().await;
+            return Err(error);
+        }
+    };
     watch.phase("writing the restored data to the disk");
     checkpoint(&server).await?;
     server.stop(STOP_WITHIN).await?;
     settle(installation, account, folder).await?;
-    sync(installation, account, &folder.data()).await
+    sync(installation, account, &folder.data()).await?;
+    Ok(rows)
 }
 
 /// Makes the cluster: UTF-8, and the one locale that sorts alike on every machine.
@@ -562,6 +516,14 @@ mod tests {
             database: "app2".into(),
             ..request.clone()
         };
+        assert_ne!(one, key(&other, "15.20"));
+        let mut other = request.clone();
+        other.settings.insert("work_mem".into(), "2MB".into());
+        assert_eq!(one, key(&other, "15.20"));
+        let compression = ("default_toast_compression", "lz4");
+        other
+            .settings
+            .insert(compression.0.into(), compression.1.into());
         assert_ne!(one, key(&other, "15.20"));
         let name = format!("{BUILDING}{one}-{}", request.run_id);
         assert_eq!(building_key(&name), Some(one.as_str()));

@@ -9,6 +9,7 @@ mod disk;
 mod folder;
 mod process;
 mod server;
+mod shelf;
 mod sweep;
 mod tools;
 pub mod user;
@@ -17,8 +18,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use base::{Base, BaseFacts, list, remove_base};
+pub use base::Base;
 pub use binaries::Installation;
+pub use shelf::{BaseFacts, free, list, remove_base};
 pub use sweep::{Kept, Swept, sweep};
 pub use tools::LocalTools;
 pub use user::Account;
