@@ -873,3 +873,70 @@ async fn a_sweep_of_everything_spares_only_what_is_at_work() {
     );
     assert!(room.mine().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_leave_no_file_no_container_and_no_volume() {
+    let Some(room) = Room::open("rounds").await else {
+        return;
+    };
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut before = None;
+    for _ in 0..6 {
+        let base = room.prepare(&Sql::new(ROWS)).await.unwrap();
+        let stage = room.start(&base).await;
+        connect(stage.endpoint()).await;
+        stage.stop().await.unwrap();
+        drop(base);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let left: Vec<String> = room.mine().await.into_iter().map(|l| l.name).collect();
+        let now = (
+            left,
+            std::fs::read_dir(room.cache.path().join("locks"))
+                .unwrap()
+                .count(),
+        );
+        assert_eq!(*before.get_or_insert(now.clone()), now);
+        // The engine's connections are kept for the next request: a handful, and not one more a round.
+        assert!(open() < 40, "{} files are open", open());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_says_what_it_is_and_when_it_was_used() {
+    let Some(room) = Room::open("facts").await else {
+        return;
+    };
+    let mine = async || {
+        let mut found = room.docker.bases().await.unwrap();
+        found.retain(|base| base.base_digest.as_deref() == Some(&room.run_id));
+        found
+    };
+    let base = room
+        .prepare(&Sql::new(
+            "CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g; ANALYZE",
+        ))
+        .await
+        .unwrap();
+    let found = mine().await;
+    assert_eq!(found.len(), 1);
+    let facts = &found[0];
+    assert_eq!(facts.volume, base.name());
+    assert!(base.name().ends_with(&facts.key));
+    assert_eq!(facts.rows, Some(1000));
+    assert_eq!(facts.image.as_deref(), Some(&*room.image));
+    assert_eq!(facts.database.as_deref(), Some("Größe \"app\""));
+    assert!(facts.bytes.is_some_and(|bytes| bytes > 1_000_000));
+    let (made, first) = (facts.made_at.unwrap(), facts.used_at.unwrap());
+    assert!(facts.in_use && made <= first + jiff::SignedDuration::from_secs(2));
+    // No container of the run is up, and it may still not be taken away.
+    assert!(!room.docker.remove_base(base.name()).await.unwrap());
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let again = room.prepare(&Sql::new("SELECT 1/0")).await.unwrap();
+    assert!(again.reused);
+    assert!(mine().await[0].used_at.unwrap() > first);
+    drop((base, again));
+    assert!(!mine().await[0].in_use);
+    let name = mine().await[0].volume.clone();
+    assert!(room.docker.remove_base(&name).await.unwrap());
+    assert!(mine().await.is_empty());
+}

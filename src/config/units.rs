@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn ages_have_days_and_weeks() {
-        let hours = |hours| Ok(Duration::from_secs(hours * 3600));
+        let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
         assert_eq!(age("30d"), hours(30 * 24));
         assert_eq!(age(" 2w "), hours(14 * 24));
         assert_eq!(age("12h"), hours(12));
