@@ -13,6 +13,7 @@ use lockproof::cli::SnapshotCommand;
 use lockproof::exit_code::ExitCode;
 use lockproof::stage::cache::{self, Cached};
 use lockproof::stage::docker::Docker;
+use lockproof::stage::local;
 use lockproof::{Result, config};
 
 use crate::terminal::Screen;
@@ -45,6 +46,13 @@ impl Shelf {
                 None
             }
         };
+        let closed = local::closed(&folder);
+        if closed > 0 {
+            screen.say(&format!(
+                "not shown, since they belong to another account: {closed} in {}",
+                folder.display()
+            ));
+        }
         Ok(Self {
             cached: cache::list(&folder, engine.as_ref()).await?,
             folder,

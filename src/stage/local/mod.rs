@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use base::Base;
 pub use binaries::Installation;
-pub use shelf::{BaseFacts, free, list, remove_base};
+pub use shelf::{BaseFacts, closed, free, list, remove_base};
 pub use sweep::{Kept, Swept, sweep};
 pub use tools::LocalTools;
 pub use user::Account;

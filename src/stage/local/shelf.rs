@@ -69,6 +69,20 @@ pub fn list(cache: &Path) -> Vec<BaseFacts> {
     bases
 }
 
+/// How many folders of bases are closed to this account, so that a list cannot show them.
+pub fn closed(cache: &Path) -> usize {
+    let denied = std::io::ErrorKind::PermissionDenied;
+    std::fs::read_dir(cache.join("bases"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let marker = entry.path().join(MARKER).metadata();
+            marker.is_err_and(|error| error.kind() == denied)
+        })
+        .count()
+}
+
 /// Removes a base from the cache; refuses one that a run uses.
 ///
 /// # Errors
