@@ -14,7 +14,7 @@ use super::owner;
 #[derive(Debug)]
 pub(super) enum Claim {
     /// Nobody uses it, and nobody can begin to until this is dropped.
-    Free(#[expect(dead_code, reason = "held, not read")] Option<File>),
+    Free(#[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))] Option<File>),
     /// Somebody does.
     Taken,
 }
