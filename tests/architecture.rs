@@ -177,7 +177,7 @@ const WORLD: &[&str] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["replay/place.rs"]),
     ("bollard", &["stage/docker"]),
-    ("clap", &["cli.rs", "main.rs", "commands"]),
+    ("clap", &["cli", "main.rs", "commands"]),
     ("comfy_table", &["report/table.rs", "report/repeats.rs"]),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal.rs"]),
