@@ -3,6 +3,7 @@
 //! Touches nothing and decides nothing: units, names and contradictions are `config`'s to read. Every
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
+mod cached;
 mod snapshot;
 
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
 pub use self::snapshot::{SnapshotCommand, SnapshotCreate};
 use crate::stage::Secret;
 
@@ -94,7 +96,7 @@ pub enum Command {
     ///
     /// The same recording, the same report, wherever and whenever it is judged.
     Judge(Judge),
-    /// Make snapshots
+    /// Make, list and remove snapshots
     #[command(subcommand, after_long_help = snapshot::SNAPSHOT_HELP)]
     Snapshot(SnapshotCommand),
     /// Remove whatever an earlier run left behind: containers, volumes, servers
@@ -517,7 +519,10 @@ mod tests {
     #[test]
     fn every_option_has_an_environment_variable_and_a_help_text() {
         let cli = Cli::command();
-        let commands = cli.get_subcommands().chain([&cli]);
+        let commands = cli
+            .get_subcommands()
+            .flat_map(|command| command.get_subcommands().chain([command]))
+            .chain([&cli]);
         for command in commands {
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();

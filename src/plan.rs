@@ -136,7 +136,6 @@ pub struct StagePlan {
 
 /// Which kind of stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
 pub enum StageChoice {
     /// A container where an engine and an image are at hand, else local binaries.
     Auto,

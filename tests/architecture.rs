@@ -42,6 +42,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot::create",
             "snapshot::manifest",
             "sql",
+            // What a prune keeps, decided from what was typed.
+            "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
         ],
@@ -158,6 +160,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // One list says which settings a stage may have, wherever they are written.
             "config::carried",
             "config::conf",
+            // Whether a file changed just now, so that its digest is not kept.
+            "clock::wall",
             "config::suggest",
             "config::units",
             "config::vars",

@@ -177,6 +177,11 @@ fn help() {
         ("help-run", &["run", "--help"][..]),
         ("help", &["--help"]),
         ("help-judge", &["judge", "--help"]),
+        ("help-snapshot", &["snapshot", "--help"]),
+        ("help-snapshot-ls", &["snapshot", "ls", "--help"]),
+        ("help-snapshot-inspect", &["snapshot", "inspect", "--help"]),
+        ("help-snapshot-rm", &["snapshot", "rm", "--help"]),
+        ("help-snapshot-prune", &["snapshot", "prune", "--help"]),
     ] {
         let said = lockproof(arguments);
         assert_eq!(said.code, 0);

@@ -653,3 +653,58 @@ async fn an_absent_major_is_an_error_with_both_ways_out() {
         assert!(story.contains(part), "{part} in {story}");
     }
 }
+
+/// Open files of this process, and processes with this folder on their command line.
+fn open_and_running(folder: &Path) -> (usize, usize) {
+    (
+        names(Path::new("/proc/self/fd")).len(),
+        servers_in(folder).len(),
+    )
+}
+
+#[tokio::test]
+async fn fifty_rounds_leave_no_file_no_process_and_no_folder() {
+    if !has_server() {
+        return;
+    }
+    let folder = open_folder();
+    let cache = folder.path();
+    let local = Local::default();
+    let round = async || {
+        let base = local
+            .prepare(&request(cache, "round"), &Sql::new(TABLE), &Unwatched)
+            .await
+            .expect("a base");
+        let stage = local.start(&base, &Unwatched).await.expect("a stage");
+        let sockets = socket_folder(&stage.socket_endpoint());
+        let client = client(stage.endpoint()).await;
+        assert_eq!(number(&client, "SELECT count(*) FROM t").await, 1000);
+        drop(client);
+        stop(stage).await;
+        assert!(!sockets.exists());
+    };
+    round().await;
+    let before = (open_and_running(cache), all_below(cache));
+    for _ in 1..50 {
+        round().await;
+    }
+    // The driver of the last connection ends on its own time.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((open_and_running(cache), all_below(cache)), before);
+}
+
+/// How many files and folders there are, and how many bytes.
+fn all_below(folder: &Path) -> (usize, u64) {
+    let mut sum = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+        let facts = entry.metadata().expect("there");
+        sum.0 += 1;
+        if facts.is_dir() {
+            let below = all_below(&entry.path());
+            sum = (sum.0 + below.0, sum.1 + below.1);
+        } else {
+            sum.1 += facts.len();
+        }
+    }
+    sum
+}

@@ -1,10 +1,11 @@
 //! `lockproof doctor`: what there is to run on, and what to do about what is missing.
 
 use lockproof::exit_code::ExitCode;
+use lockproof::report::text;
 use lockproof::stage::docker::Docker;
 use lockproof::stage::local::{Account, binaries};
 use lockproof::stage::provider::DEFAULT_MAJOR;
-use lockproof::{Result, cli, config};
+use lockproof::{Result, cli, config, stage};
 
 use crate::terminal::{Screen, print};
 
@@ -20,7 +21,7 @@ struct Check {
 pub async fn doctor(arguments: &cli::Doctor, screen: &Screen) -> Result<ExitCode> {
     let engine = engine().await;
     let servers = servers();
-    let cache = cache(arguments)?;
+    let cache = cache(arguments).await?;
     let can_run = engine.iter().all(|check| check.good) || servers.iter().all(|check| check.good);
     screen.finish();
     for check in engine.iter().chain(&servers).chain(&cache) {
@@ -143,7 +144,7 @@ fn servers() -> Vec<Check> {
     checks
 }
 
-fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
+async fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
     let folder = config::cache(arguments.cache.as_deref())?;
     // Its nearest parent that is there decides whether it can be made.
     let present = folder
@@ -151,9 +152,24 @@ fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
         .find(|parent| parent.exists())
         .unwrap_or(&folder);
     let writable = nix::unistd::access(present, nix::unistd::AccessFlags::W_OK).is_ok();
+    let engine = Docker::connect().await.ok();
+    // What an engine has is a part of it; one that is unwell has its own line.
+    let cached = match stage::cache::list(&folder, engine.as_ref()).await {
+        Ok(cached) => cached,
+        Err(_) => stage::cache::list(&folder, None).await?,
+    };
+    let bytes = cached.iter().filter_map(|cached| cached.bytes).sum();
+    let free = stage::local::free(present).map_or_else(String::new, |free| {
+        format!(", {} free on its disk", text::bytes(free))
+    });
     Ok(vec![Check {
         good: writable,
-        what: format!("cache folder: {}", folder.display()),
+        what: format!(
+            "cache folder: {}{free}; snapshots restored there and in containers: {}, {}",
+            folder.display(),
+            cached.len(),
+            text::bytes(bytes)
+        ),
         help: if writable {
             String::new()
         } else {

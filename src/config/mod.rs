@@ -26,12 +26,14 @@ pub mod variables;
 pub mod vars;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use self::discover::Found;
 use self::request::Request;
 use self::units::Unfit;
 use crate::pg::LockMode;
 use crate::plan::{Budget, Level, OnUnproven, OnWarning, Plan, Policy};
+use crate::stage::cache::Keep;
 use crate::{Error, Result, cli};
 
 /// A run, decided, and what its user should know about the decisions.
@@ -166,6 +168,24 @@ fn plan_one(run: &cli::Run, paths: &[PathBuf], surroundings: &Surroundings) -> R
 /// If there is no place for one.
 pub fn cache(typed: Option<&Path>) -> Result<PathBuf> {
     stage::cache(typed, &Surroundings::of_this_process()?)
+}
+
+/// What a prune leaves; without options, what was used within 30 days.
+///
+/// # Errors
+///
+/// If an age or a size is none.
+pub fn keep(prune: &cli::SnapshotPrune) -> Result<Keep> {
+    let days_30 = Duration::from_secs(30 * 24 * 3600);
+    let used_within = match &prune.older_than {
+        Some(text) => Some(units::age(text).map_err(|unfit| option("--older-than", unfit))?),
+        None => prune.max_size.is_none().then_some(days_30),
+    };
+    let size = |text: &String| units::size(text).map_err(|unfit| option("--max-size", unfit));
+    Ok(Keep {
+        used_within,
+        bytes: prune.max_size.as_ref().map(size).transpose()?,
+    })
 }
 
 /// The policy of a recording, changed by what was typed for `judge`.

@@ -376,11 +376,11 @@ impl Request<'_> {
         typed: Option<&Value>,
     ) -> Result<Option<Duration>> {
         match (&self.run.max_age, document, typed) {
-            (Some(text), _, _) => units::age(text)
+            (Some(text), _, _) => units::max_age(text)
                 .map(Some)
                 .map_err(|unfit| option("--max-age", unfit)),
             (None, Some(document), Some(value)) => units::with_unit(value)
-                .and_then(|text| units::age(&text))
+                .and_then(|text| units::max_age(&text))
                 .map(Some)
                 .map_err(|unfit| document.unfit(&KeyPath::top("max_age"), unfit)),
             _ => Ok(None),

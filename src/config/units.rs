@@ -74,16 +74,28 @@ pub fn rest(text: &str) -> Result<Duration, Unfit> {
     Ok(duration)
 }
 
+/// The oldest that something may be, which is longer than nothing.
+pub fn max_age(text: &str) -> Result<Duration, Unfit> {
+    match age(text)? {
+        Duration::ZERO => Err(Unfit::new(
+            format!("is no possible age: `{}`", text.trim()),
+            AGE_HELP,
+        )),
+        age => Ok(age),
+    }
+}
+
+const AGE_HELP: &str = "write it with its unit, such as `30d`, `2w` or `12h`";
+
 /// An age, for which a day is 24 hours and a week seven days: `30d`, `12h`, `2w 3d`.
 pub fn age(text: &str) -> Result<Duration, Unfit> {
-    const HELP: &str = "write it with its unit, such as `30d`, `2w` or `12h`";
     let text = text.trim();
     if text.parse::<f64>().is_ok() {
-        return Err(Unfit::new(format!("has no unit: `{text}`"), HELP));
+        return Err(Unfit::new(format!("has no unit: `{text}`"), AGE_HELP));
     }
     let span: jiff::Span = text
         .parse()
-        .map_err(|_| Unfit::new(format!("is no age: `{text}`"), HELP))?;
+        .map_err(|_| Unfit::new(format!("is no age: `{text}`"), AGE_HELP))?;
     // A month has no length of its own.
     let longest = jiff::Unit::Week;
     let duration = Some(span)
@@ -92,9 +104,9 @@ pub fn age(text: &str) -> Result<Duration, Unfit> {
             span.total((longest, jiff::SpanRelativeTo::days_are_24_hours()))
                 .ok()
         })
-        .filter(|weeks| *weeks > 0.0)
+        .filter(|weeks| *weeks >= 0.0)
         .and_then(|weeks| Duration::try_from_secs_f64(weeks * 7.0 * 86_400.0).ok());
-    duration.ok_or_else(|| Unfit::new(format!("is no possible age: `{text}`"), HELP))
+    duration.ok_or_else(|| Unfit::new(format!("is no possible age: `{text}`"), AGE_HELP))
 }
 
 /// A timeout that the server keeps in whole milliseconds, and for which 0 means none.
@@ -212,6 +224,18 @@ fn shown(value: &Value) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn ages_have_days_and_weeks() {
+        let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
+        assert_eq!(age("30d"), hours(30 * 24));
+        assert_eq!(age(" 2w "), hours(14 * 24));
+        assert_eq!(age("12h"), hours(12));
+        assert_eq!(age("0d"), hours(0));
+        for wrong in ["", "30", "d", "-1d", "-3h", "99999999999999999999d", "soon"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+
     fn message<T: std::fmt::Debug>(result: Result<T, Unfit>) -> String {
         match result {
             Ok(value) => panic!("{value:?}"),
@@ -250,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_have_days_and_weeks() {
+    fn the_oldest_that_is_allowed_is_longer_than_nothing() {
         let days = |days: u64| Duration::from_secs(days * 86_400);
         assert_eq!(age("30d"), Ok(days(30)));
         assert_eq!(age("2w 1d"), Ok(days(15)));
@@ -259,7 +283,7 @@ mod tests {
         assert_eq!(message(age("soon")), "is no age: `soon`");
         for impossible in ["1mo", "1y", "0d", "-3d", "3d ago"] {
             assert_eq!(
-                message(age(impossible)),
+                message(max_age(impossible)),
                 format!("is no possible age: `{impossible}`")
             );
         }

@@ -31,7 +31,7 @@ pub async fn prepare(
     interrupt: &Interrupt,
 ) -> Result<Ground> {
     let choosing = async {
-        let source = Source::load(&plan.snapshot, watch)?;
+        let source = Source::load(&plan.snapshot, &plan.stage.cache, watch).await?;
         let age = age(&source, plan, watch)?;
         let provider =
             Provider::choose(&plan.stage, source.major(), &source.origin()?, watch).await?;

@@ -1,5 +1,7 @@
 //! What the stage starts from, with one face: a snapshot, or nothing at all.
 
+use std::path::Path;
+
 use super::age::Age;
 use crate::Result;
 use crate::plan::{Literals, SnapshotChoice, Warmth};
@@ -21,11 +23,11 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the description and works out the digest.
-    pub fn load(choice: &SnapshotChoice, watch: &dyn Watch) -> Result<Self> {
+    /// Reads the description and works out the digest, which `cache` may remember.
+    pub async fn load(choice: &SnapshotChoice, cache: &Path, watch: &dyn Watch) -> Result<Self> {
         Ok(match choice {
             SnapshotChoice::Folder { folder, variables } => {
-                let snapshot = Snapshot::load_watched(folder, variables, watch)?;
+                let snapshot = Snapshot::load_watched(folder, variables, cache, watch).await?;
                 Self::Snapshot(Box::new(snapshot))
             }
             SnapshotChoice::Empty => Self::Empty,
@@ -132,6 +134,14 @@ impl Fill for Source {
         match self {
             Self::Snapshot(snapshot) => snapshot.origin(),
             Self::Empty | Self::AsFound => Ok(Origin::New),
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.name(),
+            Self::Empty => Some("empty"),
+            Self::AsFound => None,
         }
     }
 

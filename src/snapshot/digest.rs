@@ -1,15 +1,14 @@
 //! A snapshot's identity: what it restores, not where it lies or what it is called.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, Source, Travels};
+use super::memo::Memo;
+use super::reading::{Content, Reading};
 use crate::stage::physical::Files;
-use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
@@ -22,18 +21,32 @@ pub(super) fn digest(
     manifest: &Manifest,
     folder: &Path,
     variables: &BTreeMap<String, String>,
-    watch: &dyn Watch,
+    memo: &mut Memo,
+    reading: &Reading,
 ) -> Result<String> {
-    let mut hash = Hash {
-        hash: Sha256::new(),
-        read: 0,
-        total: size(manifest, folder),
-        watch,
-    };
-    watch.measured(
-        &format!("reading what `{}` is made from", manifest.name),
-        Unit::Bytes,
-    );
+    // Once for the names of the files, so that all of them are read together; once for the digest.
+    let mut names = Hash::new(BTreeMap::new());
+    all(manifest, folder, variables, &mut names)?;
+    let contents = reading.contents(&names.missing, memo)?;
+    let mut hash = Hash::new(contents);
+    all(manifest, folder, variables, &mut hash)?;
+    match hash.missing.first() {
+        None => Ok(hex(&hash.sum.finalize())),
+        Some(file) => Err(Error::usage(format!(
+            "`{}` appeared while the snapshot was read",
+            file.display()
+        ))
+        .help("wait until the dump is complete, then run again")),
+    }
+}
+
+/// Everything that decides what the base holds, in one order.
+fn all(
+    manifest: &Manifest,
+    folder: &Path,
+    variables: &BTreeMap<String, String>,
+    hash: &mut Hash,
+) -> Result<()> {
     hash.text(FORMAT);
     hash.text(&manifest.database);
     hash.text(&format!(
@@ -49,7 +62,7 @@ pub(super) fn digest(
         hash.text(name);
         hash.text(value);
     }
-    travels(&manifest.travels, &mut hash);
+    travels(&manifest.travels, hash);
     match &manifest.source {
         Source::Physical { path, wal } => {
             hash.text("physical");
@@ -73,7 +86,7 @@ pub(super) fn digest(
         Source::Generator { files } => {
             hash.text("generator");
             for file in files {
-                hash.file(&folder.join(file))?;
+                hash.file(&folder.join(file));
             }
         }
         Source::Dump { file, filtered } => {
@@ -83,11 +96,11 @@ pub(super) fn digest(
                 for file in files_of(&path)? {
                     let name = file.file_name().unwrap_or_default();
                     hash.text(&name.to_string_lossy());
-                    hash.file(&file)?;
+                    hash.file(&file);
                 }
             } else {
                 hash.text("dump");
-                hash.file(&path)?;
+                hash.file(&path);
             }
             for part in filtered {
                 hash.text("filtered");
@@ -96,7 +109,7 @@ pub(super) fn digest(
                 for column in &part.columns {
                     hash.text(column);
                 }
-                hash.file(&folder.join(&part.file))?;
+                hash.file(&folder.join(&part.file));
             }
         }
         // What their servers hold is theirs to say: this tells one description from another, no more.
@@ -107,12 +120,7 @@ pub(super) fn digest(
             }
         }
     }
-    Ok(hash
-        .hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(())
 }
 
 /// What of it the base holds: roles, and the settings of the database and of roles. Server settings
@@ -149,17 +157,24 @@ fn travels(travels: &Travels, hash: &mut Hash) {
 }
 
 /// Each part with its length, so that no two lists of parts look alike.
-struct Hash<'a> {
-    hash: Sha256,
-    /// Bytes of files, for progress.
-    read: u64,
-    total: u64,
-    watch: &'a dyn Watch,
+struct Hash {
+    sum: Sha256,
+    contents: BTreeMap<PathBuf, Content>,
+    /// Files whose contents have to be known first.
+    missing: Vec<PathBuf>,
 }
 
-impl Hash<'_> {
+impl Hash {
+    fn new(contents: BTreeMap<PathBuf, Content>) -> Self {
+        Self {
+            sum: Sha256::new(),
+            contents,
+            missing: Vec::new(),
+        }
+    }
+
     fn number(&mut self, number: u64) {
-        self.hash.update(number.to_le_bytes());
+        self.sum.update(number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
@@ -168,45 +183,22 @@ impl Hash<'_> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        self.hash.update(bytes);
+        self.sum.update(bytes);
     }
 
-    fn file(&mut self, path: &Path) -> Result<()> {
-        let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
-        let mut buffer = vec![0; 1024 * 1024];
-        let mut length = 0;
-        loop {
-            let read = file
-                .read(&mut buffer)
-                .map_err(|error| unreadable(path, error))?;
-            if read == 0 {
-                break;
+    fn file(&mut self, path: &Path) {
+        match self.contents.get(path).cloned() {
+            Some(content) => {
+                self.text(&content.digest);
+                self.number(content.length);
             }
-            length += read as u64;
-            self.hash.update(&buffer[..read]);
-            self.read += read as u64;
-            self.watch.advance(self.read, Some(self.total));
+            None => self.missing.push(path.to_owned()),
         }
-        self.number(length);
-        Ok(())
     }
 }
 
-/// How many bytes there are to read; what is missing is told when it is read.
-fn size(manifest: &Manifest, folder: &Path) -> u64 {
-    let length = |path: PathBuf| path.metadata().map_or(0, |facts| facts.len());
-    match &manifest.source {
-        Source::Generator { files } => files.iter().map(|file| length(folder.join(file))).sum(),
-        Source::Dump { file, .. } => match files_of(&folder.join(file)) {
-            Ok(files) => files.into_iter().map(length).sum(),
-            Err(_) => length(folder.join(file)),
-        },
-        // Known without reading all of it.
-        Source::Physical { .. }
-        | Source::Image { .. }
-        | Source::Volume { .. }
-        | Source::Hooks(_) => 0,
-    }
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files of a directory dump, by name.
@@ -223,7 +215,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     let problem = Error::usage(format!(
         "cannot read `{}`, which the snapshot is made from",

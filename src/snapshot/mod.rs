@@ -16,9 +16,11 @@ mod found;
 pub mod globals;
 mod hooks;
 pub mod manifest;
+mod memo;
 mod needs;
 mod pattern;
 mod plain;
+mod reading;
 mod restore;
 mod roles;
 mod sizes;
@@ -28,6 +30,9 @@ mod underway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub use database::database;
 pub use facts::{tables, warm};
@@ -36,11 +41,27 @@ pub use found::remembered;
 pub use manifest::{Manifest, Partial, Restore, Source, Travels};
 pub use pattern::Pattern;
 
+use self::memo::Memo;
+use self::reading::Reading;
+use crate::clock::wall;
 use crate::config::suggest::nearest;
 use crate::stage::physical::Files;
-use crate::stage::watch::Unwatched;
-use crate::stage::{Origin, Watch};
+use crate::stage::{Origin, Unit, Watch};
 use crate::{Error, Result};
+
+/// How often the reading of a source is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Less is read within the second in which nobody asks.
+const WORTH_TELLING: u64 = 256 << 20;
+
+/// Tells a reading, when it is dropped, that nobody waits for it any more.
+struct GivenUp(Arc<Reading>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.given_up.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A snapshot, ready to be restored.
 #[derive(Debug, Clone)]
@@ -60,14 +81,57 @@ impl Snapshot {
     ///
     /// `overrides` replace the values of variables that the description has.
     pub fn load(path: &Path, overrides: &BTreeMap<String, String>) -> Result<Self> {
-        Self::load_watched(path, overrides, &Unwatched)
+        Self::load_by(path, overrides, Memo::none(), &Reading::default())
     }
 
-    /// The same; a large dump takes a while to be read.
-    pub fn load_watched(
+    /// As [`load`](Self::load), in a moment when the source was read before: `cache` keeps the digests
+    /// of large files. Tells how far it is, and ends soon after its future is dropped.
+    pub async fn load_watched(
         path: &Path,
         overrides: &BTreeMap<String, String>,
+        cache: &Path,
         watch: &dyn Watch,
+    ) -> Result<Self> {
+        let reading = GivenUp(Arc::default());
+        let work = {
+            let (path, overrides, cache) = (path.to_owned(), overrides.clone(), cache.to_owned());
+            let reading = Arc::clone(&reading.0);
+            tokio::task::spawn_blocking(move || {
+                let memo = Memo::of(&cache, wall().as_second());
+                Self::load_by(&path, &overrides, memo, &reading)
+            })
+        };
+        tokio::pin!(work);
+        let mut tick = tokio::time::interval(TICK);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                loaded = &mut work => {
+                    return loaded
+                        .map_err(|error| Error::defect("reading the snapshot broke off").because(error))?;
+                }
+                _ = tick.tick() => {}
+            }
+            let total = reading.0.total.load(Ordering::Relaxed);
+            if total < WORTH_TELLING {
+                continue;
+            }
+            if !told {
+                told = true;
+                watch.measured(
+                    "reading the snapshot's files, to know whether they were restored before",
+                    Unit::Bytes,
+                );
+            }
+            watch.advance(reading.0.done.load(Ordering::Relaxed), Some(total));
+        }
+    }
+
+    fn load_by(
+        path: &Path,
+        overrides: &BTreeMap<String, String>,
+        mut memo: Memo,
+        reading: &Reading,
     ) -> Result<Self> {
         let (manifest, folder) = Manifest::load(path)?;
         let mut variables = manifest.variables.clone();
@@ -77,7 +141,8 @@ impl Snapshot {
             }
             variables.insert(name.clone(), value.clone());
         }
-        let digest = digest::digest(&manifest, &folder, &variables, watch)?;
+        let digest = digest::digest(&manifest, &folder, &variables, &mut memo, reading)?;
+        memo.keep();
         if let Source::Dump { file, filtered } = &manifest.source {
             // Before a server is made for it.
             let format = detect::detect(&folder.join(file))?;

@@ -30,6 +30,10 @@ impl Fill for Snapshot {
         Snapshot::origin(self)
     }
 
+    fn name(&self) -> Option<&str> {
+        Some(&self.manifest.name)
+    }
+
     async fn fill<T: Tools>(
         &self,
         endpoint: &Endpoint,

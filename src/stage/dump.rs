@@ -25,6 +25,7 @@ pub struct Dump<'a> {
 }
 
 /// Where `pg_dump` is.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Dumper {
     /// On this machine.
     Local(PgDump),

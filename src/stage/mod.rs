@@ -4,7 +4,9 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+pub mod cache;
 pub(crate) mod connect;
+mod contents;
 pub mod docker;
 pub mod dump;
 pub mod endpoint;
@@ -16,6 +18,7 @@ pub mod physical;
 pub mod provider;
 mod refusal;
 pub mod role;
+mod shaping;
 pub mod tls;
 pub mod watch;
 
@@ -44,23 +47,6 @@ pub struct Request {
     pub server_major: Option<u32>,
     /// Where bases and run folders live.
     pub cache: PathBuf,
-}
-
-impl Request {
-    /// The settings that a restore runs with: a library that the snapshot's objects need is needed by
-    /// their restore; a time limit or a time zone is not, and the base must not depend on it.
-    pub(crate) fn filling(&self) -> BTreeMap<String, String> {
-        const NEEDED: [&str; 3] = [
-            "shared_preload_libraries",
-            "max_locks_per_transaction",
-            "max_connections",
-        ];
-        self.settings
-            .iter()
-            .filter(|(name, _)| name.contains('.') || NEEDED.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
 }
 
 /// Where a stage runs.
@@ -153,6 +139,11 @@ pub trait Fill: Sync {
     /// What the data folder begins as.
     fn origin(&self) -> Result<Origin> {
         Ok(Origin::New)
+    }
+
+    /// What the list of the cache calls it; None: nothing in particular.
+    fn name(&self) -> Option<&str> {
+        None
     }
 
     /// Restores everything and leaves nothing running.

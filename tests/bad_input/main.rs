@@ -6,8 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cache;
 mod disk;
 mod external;
+mod killed;
 mod recordings;
 mod scenarios;
 mod signals;

@@ -199,6 +199,19 @@ impl Room {
         self.mounts.push(path);
     }
 
+    /// The same as a real disk has it: ext4 in a file.
+    pub fn mount_ext4(&mut self, name: &str, size: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(&path).expect("created");
+        let shown = path.display().to_string();
+        let image = self.path(&format!("{name}.ext4")).display().to_string();
+        output("truncate", &["-s", size, &image]);
+        // No blocks kept for root: the server is not root.
+        output("mkfs.ext4", &["-q", "-F", "-m", "0", &image]);
+        output("mount", &["-o", "loop", &image, &shown]);
+        self.mounts.push(path);
+    }
+
     /// The command, with nothing of ours in its environment but this room.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockproof"));

@@ -91,7 +91,7 @@ impl Travels {
         }
         travels.partial = partial(top)?;
         if let Some(text) = top.string("max_age")? {
-            let age = units::age(&text).map_err(|unfit| defect("max_age", unfit))?;
+            let age = units::max_age(&text).map_err(|unfit| defect("max_age", unfit))?;
             travels.max_age = Some(age);
         }
         for (key, name) in [("role", &travels.role), ("owner", &travels.owner)] {

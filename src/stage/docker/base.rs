@@ -4,6 +4,8 @@
 //! makes one holds its lock; whoever comes second waits and finds it made.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::VolumeCreateRequest;
@@ -16,9 +18,9 @@ use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
 use super::ready::Admin;
-use super::{clean, lay, ready};
+use super::{clean, lay, ready, shelf, usage};
 use crate::stage::connect::{open, quoted};
-use crate::stage::{Endpoint, Fill, Origin, Request, Watch};
+use crate::stage::{Endpoint, Fill, Origin, Request, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised whenever what a base holds changes its form.
@@ -26,7 +28,7 @@ const FORMAT: &str = "2";
 
 /// Where a base is mounted.
 pub(super) const MOUNT: &str = "/lockproof/base";
-const COMPLETE: &str = "/lockproof/base/complete";
+pub(super) const COMPLETE: &str = "/lockproof/base/complete";
 
 /// An image's own first-start scripts may load data of their own.
 const FIRST_START: Duration = Duration::from_secs(30 * 60);
@@ -49,6 +51,8 @@ pub struct Base {
     pub(super) request: Request,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
+    /// Keeps it from being removed between two replays; None: whoever made it is out of reach.
+    in_use: Option<Arc<File>>,
 }
 
 impl Base {
@@ -89,13 +93,15 @@ pub(super) async fn prepare<F: Fill>(
         request: request.clone(),
         limits: limits.clone(),
         admin: Admin::ours(),
+        in_use: None,
     };
     let mut waited = false;
     let mut looked = 0;
     while let Some(labels) = labels(engine, &base.volume).await? {
         let probe = lock.labels("probe", &request.run_id);
-        if let Some(admin) = complete(engine, &base, probe).await? {
+        if let Some(admin) = shelf::use_if_complete(engine, &base, probe).await? {
             base.admin = admin;
+            base.in_use = usage::take(&labels).map(Arc::new);
             return Ok(base);
         }
         // Our lock keeps off only those with the same cache folder.
@@ -132,7 +138,9 @@ pub(super) async fn prepare<F: Fill>(
         // The first error is the one to tell; what this leaves, `clean` removes.
         discard(engine, &base.volume, Some(&lock)).await.ok();
     }
-    made.map(|()| base)
+    made?;
+    base.in_use = usage::take(&lock.labels("base", &request.run_id)).map(Arc::new);
+    Ok(base)
 }
 
 /// Who is at work on an unfinished base, under a lock other than ours.
@@ -170,6 +178,9 @@ fn key(request: &Request, image_id: &str, source: &str) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
+    for (name, value) in shaping::shaping(&request.settings) {
+        hash.update(format!("{name}={value}\0"));
+    }
     hash.finalize()[..12]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -188,6 +199,7 @@ async fn make<F: Fill>(
     let mut labels = lock.labels("base", &base.request.run_id);
     labels.insert(BASE.to_owned(), key.to_owned());
     labels.insert(IMAGE.to_owned(), base.image.id.clone());
+    labels.extend(shelf::labels(&base.request, &base.image, fill.name()));
     let volume = VolumeCreateRequest {
         name: Some(base.volume.clone()),
         labels: Some(labels),
@@ -207,7 +219,7 @@ async fn make<F: Fill>(
     let container = container::create(engine, filling(engine, base, origin, key, lock)).await?;
     let filled = fill_in(engine, base, origin, &container, fill, watch).await;
     container.remove(engine).await?;
-    filled?;
+    let rows = filled?;
 
     watch.phase("writing the base to disk");
     let labels = building;
@@ -215,7 +227,11 @@ async fn make<F: Fill>(
         &base.image.name,
         &base.image.id,
         include_str!("scripts/seal.sh"),
-        vec![base.admin.superuser.clone(), base.admin.database.clone()],
+        vec![
+            rows.map_or_else(String::new, |rows| rows.to_string()),
+            base.admin.superuser.clone(),
+            base.admin.database.clone(),
+        ],
     )
     .labels(labels.clone())
     .volume(Some(&base.volume), MOUNT, Access::ReadWrite, labels);
@@ -234,7 +250,7 @@ fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock
         _ => Vec::new(),
     };
     let request = Request {
-        settings: base.request.filling(),
+        settings: shaping::filling(&base.request.settings),
         ..base.request.clone()
     };
     command.extend(server(&request, FILLING, "/lockproof/base"));
@@ -317,7 +333,7 @@ async fn fill_in<F: Fill>(
     container: &Container,
     fill: &F,
     watch: &dyn Watch,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     container.start(engine).await?;
     let server = ready::ready(engine, container, FIRST_START, &base.admin).await?;
     let endpoint = server.in_database(&base.request.database);
@@ -332,13 +348,14 @@ async fn fill_in<F: Fill>(
             Ok(()) => error,
         });
     }
+    let rows = contents::rows(&endpoint).await;
     watch.phase("shutting the restored server down");
     container.stop(engine, SHUTDOWN).await?;
     let state = container.state(engine).await?;
     if state.exit_code != Some(0) {
         return Err(container.ended(engine, "the restored server").await);
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Makes the database, unless the image's own scripts did.
@@ -377,26 +394,6 @@ pub(super) async fn labels(
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed("look for the base's volume", error)),
     }
-}
-
-/// Who may do everything in a base; None: it is not complete.
-async fn complete(
-    engine: &Engine,
-    base: &Base,
-    labels: HashMap<String, String>,
-) -> Result<Option<Admin>> {
-    let container = look_into(engine, &base.volume, &base.image.id, labels).await?;
-    let marker = container.read(engine, COMPLETE).await;
-    container.remove(engine).await?;
-    Ok(marker?.map(|marker| {
-        // Kilobytes, superuser, a database of it; a line each.
-        let mut lines = marker.lines().skip(1).map(str::to_owned);
-        let ours = Admin::ours();
-        Admin {
-            superuser: lines.next().unwrap_or(ours.superuser),
-            database: lines.next().unwrap_or(ours.database),
-        }
-    }))
 }
 
 /// A container that never starts: 40 ms, where one that runs takes 300.
@@ -484,6 +481,12 @@ mod tests {
         other.database = "other".into();
         assert_ne!(key(&first, "image", ""), key(&other, "image", ""));
         assert_eq!(key(&first, "image", "").len(), 24);
+        let mut other = request();
+        other.settings.insert("work_mem".into(), "1MB".into());
+        assert_eq!(key(&first, "image", ""), key(&other, "image", ""));
+        let library = ("shared_preload_libraries", "timescaledb");
+        other.settings.insert(library.0.into(), library.1.into());
+        assert_ne!(key(&first, "image", ""), key(&other, "image", ""));
     }
 
     #[test]

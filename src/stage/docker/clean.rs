@@ -11,6 +11,7 @@ use super::base;
 use super::container;
 use super::engine::{Engine, failed, is_absent, is_conflict};
 use super::owner::{self, IMAGE, Lock, Owner, ROLE, RUN};
+use super::usage::{self, Claim};
 use crate::Result;
 
 /// After so long nothing of another machine is taken for a run at work.
@@ -209,6 +210,13 @@ async fn volumes(engine: &Engine) -> Result<Vec<(String, HashMap<String, String>
     Ok(found)
 }
 
+/// The volumes of bases, finished or not, by name.
+pub(super) async fn bases(engine: &Engine) -> Result<Vec<(String, HashMap<String, String>)>> {
+    let mut found = volumes(engine).await?;
+    found.retain(|(_, labels)| role(labels) == "base");
+    Ok(found)
+}
+
 /// Removes a base that is unfinished, or any. False: it stays.
 async fn remove_base(
     engine: &Engine,
@@ -224,6 +232,11 @@ async fn remove_base(
             Err(_) => None,
         },
         _ => None,
+    };
+    // So is this: a run may be between two replays.
+    let _unused = match usage::claim(labels) {
+        Claim::Taken => return Ok(false),
+        free @ Claim::Free(_) => free,
     };
     if sweep == Sweep::Abandoned {
         if lock.is_none() && owner::owner(labels) != Owner::Gone {

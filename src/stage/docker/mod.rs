@@ -20,7 +20,9 @@ mod owner;
 mod place;
 mod ready;
 mod run;
+mod shelf;
 mod ssh;
+mod usage;
 
 pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
@@ -29,6 +31,7 @@ pub use engine::EngineInfo;
 pub use image::ImageInfo;
 pub use owner::Owner;
 pub use run::DockerStage;
+pub use shelf::BaseFacts;
 
 use crate::Result;
 use crate::stage::dump::Dump;
@@ -110,6 +113,11 @@ impl Docker {
         dump: &Dump<'_>,
     ) -> Result<ToolOutput> {
         dump::dump(&self.engine, image, endpoint, run_id, cache, dump).await
+    }
+
+    /// The finished bases, by name.
+    pub async fn bases(&self) -> Result<Vec<BaseFacts>> {
+        shelf::list(&self.engine).await
     }
 
     /// Everything of ours on the engine, also what is at work: `owner` tells.

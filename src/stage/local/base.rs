@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,14 +20,14 @@ use super::server::{Admin, Launch, Listen, SUPERUSER, Server, free_port};
 use super::tools::LocalTools;
 use super::tree::{Links, Stop};
 use super::user::Account;
-use super::{adopt, disk, sweep};
+use super::{adopt, disk, shelf, sweep};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{CloneMethod, Fill, Origin, Request, Unit, Watch};
+use crate::stage::{CloneMethod, Fill, Origin, Request, Unit, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised when bases are made in a way that older ones were not.
 const FORMAT: u32 = 2;
-const MARKER: &str = "base.json";
+pub(super) const MARKER: &str = "base.json";
 const BUILDING: &str = ".building-";
 /// A large restore's last checkpoint writes everything that is still in memory.
 const STOP_WITHIN: Duration = Duration::from_secs(1800);
@@ -36,7 +36,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(1800);
 /// keeping. No autovacuum, since `Fill` vacuums by itself; no restart after a crash, so that the
 /// crash is seen. Segments are not recycled: with `max_wal_size` this large a base would carry
 /// gigabytes of them into each copy.
-const FILL_SETTINGS: [(&str, &str); 13] = [
+const FILL_SETTINGS: [(&str, &str); 12] = [
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("wal_level", "minimal"),
@@ -49,19 +49,27 @@ const FILL_SETTINGS: [(&str, &str); 13] = [
     ("restart_after_crash", "off"),
     ("shared_buffers", "256MB"),
     ("maintenance_work_mem", "256MB"),
-    ("timezone", "UTC"),
 ];
 
 /// What `base.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Marker {
+pub(super) struct Marker {
     format: u32,
-    key: String,
-    base_digest: String,
-    database: String,
-    server_version: String,
-    bytes: u64,
-    superuser: String,
+    pub key: String,
+    pub base_digest: String,
+    pub database: String,
+    pub server_version: String,
+    pub bytes: u64,
+    pub superuser: String,
+    // Not in bases of lockproof 0.1.0.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    #[serde(default)]
+    pub rows: Option<u64>,
+    #[serde(default)]
+    pub made_at: Option<jiff::Timestamp>,
+    #[serde(default)]
+    pub made_by: Option<String>,
 }
 
 /// A restored data folder of the cache. While this value lives, nobody removes the folder.
@@ -139,70 +147,6 @@ impl Base {
     }
 }
 
-/// A base of the cache, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseFacts {
-    /// Its name in the cache.
-    pub key: String,
-    /// What it holds: the request's digest.
-    pub base_digest: String,
-    /// The database that it holds.
-    pub database: String,
-    /// The full version of its server.
-    pub server_version: String,
-    /// The size of its files.
-    pub bytes: u64,
-    /// When it was made; None where the file system does not say.
-    pub made_at: Option<SystemTime>,
-}
-
-/// The bases of the cache, by key.
-pub fn list(cache: &Path) -> Vec<BaseFacts> {
-    let mut bases: Vec<BaseFacts> = std::fs::read_dir(cache.join("bases"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let marker = read_marker(&entry.path())?;
-            Some(BaseFacts {
-                key: marker.key,
-                base_digest: marker.base_digest,
-                database: marker.database,
-                server_version: marker.server_version,
-                bytes: marker.bytes,
-                made_at: entry
-                    .path()
-                    .join(MARKER)
-                    .metadata()
-                    .and_then(|facts| facts.modified())
-                    .ok(),
-            })
-        })
-        .collect();
-    bases.sort_by(|a, b| a.key.cmp(&b.key));
-    bases
-}
-
-/// Removes a base from the cache; refuses one that a run uses.
-pub fn remove_base(cache: &Path, key: &str) -> Result<()> {
-    let folder = cache.join("bases").join(key);
-    if key.contains('/') || key.starts_with('.') || !folder.is_dir() {
-        return Err(Error::usage(format!(
-            "there is no base `{key}` in `{}`",
-            cache.join("bases").display()
-        )));
-    }
-    let lock = lock_file(cache, key)?;
-    if lock.try_lock().is_err() {
-        return Err(Error::stage(format!("the base `{key}` is in use"))
-            .help("wait for the run that uses it, or end it"));
-    }
-    // The marker first: what is half removed is no base.
-    let marker = folder.join(MARKER);
-    std::fs::remove_file(&marker).map_err(|error| cannot("remove", &marker, error))?;
-    remove(&folder)
-}
-
 /// The key of a building folder's name.
 pub(super) fn building_key(name: &str) -> Option<&str> {
     Some(name.strip_prefix(BUILDING)?.split_once('-')?.0)
@@ -222,7 +166,10 @@ pub(super) fn lock_file(cache: &Path, key: &str) -> Result<File> {
         .read(true)
         .write(true)
         .open(&path)
-        .map_err(|error| cannot("open", &path, error))
+        .map_err(|error| {
+            cannot("open", &path, error)
+                .help("choose a cache folder that you may write with `--cache`")
+        })
 }
 
 /// The base for a request: from the cache, or made now; waits for whoever makes it already.
@@ -238,11 +185,12 @@ pub(super) async fn prepare<F: Fill>(
     let folder = cache.join("bases").join(&key);
     let lock = lock_file(cache, &key)?;
     let mut reused = true;
-    let mut said = false;
+    let mut turns = 0_u64;
     loop {
         // Shared first: many may use a base at once.
         if try_lock(&lock, false)? {
             if let Some(marker) = read_marker(&folder) {
+                shelf::note_use(&lock);
                 return Ok(Base {
                     folder,
                     marker,
@@ -267,8 +215,9 @@ pub(super) async fn prepare<F: Fill>(
                 continue;
             }
         }
-        if !said {
-            said = true;
+        // Not at the first: whoever lists the cache holds each lock for an instant.
+        turns += 1;
+        if turns == 2 {
             watch.note("another run is restoring the same snapshot: waiting for it");
             watch.phase("waiting for the base that another run restores");
         }
@@ -304,6 +253,9 @@ fn key(request: &Request, version: &str) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
+    for (name, value) in shaping::shaping(&request.settings) {
+        hash.update(format!("{name}={value}\0"));
+    }
     let digest: String = hash
         .finalize()
         .iter()
@@ -314,7 +266,7 @@ fn key(request: &Request, version: &str) -> String {
     format!("pg{}_{digest}", version.replace('-', "_"))
 }
 
-fn read_marker(folder: &Path) -> Option<Marker> {
+pub(super) fn read_marker(folder: &Path) -> Option<Marker> {
     let text = std::fs::read(folder.join(MARKER)).ok()?;
     let marker: Marker = serde_json::from_slice(&text).ok()?;
     (marker.format == FORMAT && folder.join("data").is_dir()).then_some(marker)
@@ -337,8 +289,8 @@ async fn build<F: Fill>(
         .await?
         .ok_or_else(|| Error::defect(format!("`{}` was just removed", path.display())))?;
     let outcome = build_in(&mut folder, installation, account, request, fill, watch).await;
-    let admin = match outcome {
-        Ok(admin) => admin,
+    let (admin, rows) = match outcome {
+        Ok(made) => made,
         Err(error) => {
             let log = super::server::tail(&folder.log(), 200);
             let error = disk::explain(error, cache, &log);
@@ -362,6 +314,10 @@ async fn build<F: Fill>(
         server_version: installation.version.clone(),
         bytes,
         superuser: admin.superuser,
+        snapshot: fill.name().map(str::to_owned),
+        rows,
+        made_at: Some(crate::clock::wall()),
+        made_by: Some(env!("CARGO_PKG_VERSION").to_owned()),
     };
     publish(folder, &bases.join(key), &marker).map_err(|error| disk::explain(error, cache, &[]))
 }
@@ -373,7 +329,7 @@ async fn build_in<F: Fill>(
     request: &Request,
     fill: &F,
     watch: &dyn Watch,
-) -> Result<Admin> {
+) -> Result<(Admin, Option<u64>)> {
     let origin = fill.origin()?;
     let admin = match &origin {
         Origin::New => {
@@ -400,7 +356,9 @@ async fn build_in<F: Fill>(
         }
     };
 
-    let mut settings: Vec<(String, String)> = request.filling().into_iter().collect();
+    // A library that the snapshot's objects need is needed by their restore; a time limit is not.
+    let mut settings = vec![("timezone".to_owned(), "UTC".to_owned())];
+    settings.extend(shaping::filling(&request.settings));
     settings.extend(
         FILL_SETTINGS
             .iter()
@@ -424,21 +382,25 @@ async fn build_in<F: Fill>(
             create_database(&server, &request.database).await?;
         }
         let endpoint = server.endpoint(&request.database);
-        fill.fill(&endpoint, &tools, watch).await
+        fill.fill(&endpoint, &tools, watch).await?;
+        Ok(contents::rows(&endpoint).await)
     }
     .await;
-    if let Err(error) = filled {
-        let lost = server.ends_soon().await.is_some();
-        let error = if lost {
-            server
-                .lost("the server was lost while the snapshot was restored")
-                .because(error)
-        } else {
-            error
-        };
-        server.kill().await;
-        return Err(error);
-    }
+    let rows = match filled {
+        Ok(rows) => rows,
+        Err(error) => {
+            let lost = server.ends_soon().await.is_some();
+            let error = if lost {
+                server
+                    .lost("the server was lost while the snapshot was restored")
+                    .because(error)
+            } else {
+                error
+            };
+            server.kill().await;
+            return Err(error);
+        }
+    };
     watch.phase("writing the restored data to the disk");
     checkpoint(&server).await?;
     watch.phase("shutting the restored server down");
@@ -447,7 +409,7 @@ async fn build_in<F: Fill>(
     settle(installation, account, &admin, folder).await?;
     watch.phase("syncing the restored data to the disk");
     sync(installation, account, &folder.data()).await?;
-    Ok(admin)
+    Ok((admin, rows))
 }
 
 /// Makes the cluster: UTF-8, and the one locale that sorts alike on every machine.
@@ -639,6 +601,14 @@ mod tests {
             database: "app2".into(),
             ..request.clone()
         };
+        assert_ne!(one, key(&other, "15.20"));
+        let mut other = request.clone();
+        other.settings.insert("work_mem".into(), "2MB".into());
+        assert_eq!(one, key(&other, "15.20"));
+        let compression = ("default_toast_compression", "lz4");
+        other
+            .settings
+            .insert(compression.0.into(), compression.1.into());
         assert_ne!(one, key(&other, "15.20"));
         let name = format!("{BUILDING}{one}-{}", request.run_id);
         assert_eq!(building_key(&name), Some(one.as_str()));

@@ -1,5 +1,6 @@
-# After the filling server ended cleanly: everything reaches the disk, then the marker says so.
-# Arguments: the superuser, a database.
+# After the filling server ended cleanly: everything reaches the disk, then the marker says so, with
+# kilobytes. Arguments, a further line of it each: the rows, empty where nobody knows, the superuser,
+# a database.
 prepare_user
 cd /lockproof/base
 rm -rf placed pg_hba.conf
@@ -12,4 +13,5 @@ files >files.list
     du -sk data | cut -f1
     printf '%s\n' "$@"
 } >complete.new
+: >used
 mv complete.new complete

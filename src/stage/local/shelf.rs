@@ -1,0 +1,128 @@
+//! The bases of a cache folder: listed, and removed unless they are in use.
+//!
+//! Whoever uses a base holds its lock file, shared, and sets that file's time: the last use.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::base::{MARKER, lock_file, read_marker};
+use super::folder::{cannot, remove};
+use crate::{Error, Result};
+
+/// A base of the cache, for a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseFacts {
+    /// Its name in the cache.
+    pub key: String,
+    /// What it holds: the request's digest.
+    pub base_digest: String,
+    /// The snapshot's name; None: whoever made it did not say.
+    pub snapshot: Option<String>,
+    /// The database that it holds.
+    pub database: String,
+    /// The full version of its server.
+    pub server_version: String,
+    /// The size of its files.
+    pub bytes: u64,
+    /// About how many rows its tables have; None: not known.
+    pub rows: Option<u64>,
+    /// When it was made; None where nothing says.
+    pub made_at: Option<Timestamp>,
+    /// When a run last began to use it; None where nothing says.
+    pub used_at: Option<Timestamp>,
+    /// The version of lockproof that made it; None: one that did not say.
+    pub made_by: Option<String>,
+    /// True while a run uses it.
+    pub in_use: bool,
+}
+
+/// The bases of the cache, by key.
+pub fn list(cache: &Path) -> Vec<BaseFacts> {
+    let mut bases: Vec<BaseFacts> = std::fs::read_dir(cache.join("bases"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let marker = read_marker(&entry.path())?;
+            let lock = cache.join("locks").join(format!("{}.lock", marker.key));
+            Some(BaseFacts {
+                made_at: marker
+                    .made_at
+                    .or_else(|| modified(&entry.path().join(MARKER))),
+                used_at: modified(&lock),
+                in_use: is_held(&lock),
+                key: marker.key,
+                base_digest: marker.base_digest,
+                snapshot: marker.snapshot,
+                database: marker.database,
+                server_version: marker.server_version,
+                bytes: marker.bytes,
+                rows: marker.rows,
+                made_by: marker.made_by,
+            })
+        })
+        .collect();
+    bases.sort_by(|a, b| a.key.cmp(&b.key));
+    bases
+}
+
+/// How many folders of bases are closed to this account, so that a list cannot show them.
+pub fn closed(cache: &Path) -> usize {
+    let denied = std::io::ErrorKind::PermissionDenied;
+    std::fs::read_dir(cache.join("bases"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let marker = entry.path().join(MARKER).metadata();
+            marker.is_err_and(|error| error.kind() == denied)
+        })
+        .count()
+}
+
+/// Removes a base from the cache; refuses one that a run uses.
+///
+/// # Errors
+/// It is in use, or cannot be removed.
+pub fn remove_base(cache: &Path, key: &str) -> Result<()> {
+    let folder = cache.join("bases").join(key);
+    if key.contains('/') || key.starts_with('.') || !folder.is_dir() {
+        return Err(Error::usage(format!(
+            "there is no base `{key}` in `{}`",
+            cache.join("bases").display()
+        )));
+    }
+    let lock = lock_file(cache, key)?;
+    if lock.try_lock().is_err() {
+        return Err(Error::stage(format!("the base `{key}` is in use"))
+            .help("wait for the run that uses it, or end it"));
+    }
+    // The marker first: what is half removed is no base.
+    let marker = folder.join(MARKER);
+    std::fs::remove_file(&marker).map_err(|error| cannot("remove", &marker, error))?;
+    remove(&folder)
+}
+
+/// Notes that a base is used now, on its open lock file. A cache that cannot note it works all the same.
+pub(super) fn note_use(lock: &File) {
+    let _ = lock.set_modified(SystemTime::from(crate::clock::wall()));
+}
+
+/// Bytes that an ordinary account may still use on the disk of a folder.
+pub fn free(folder: &Path) -> Option<u64> {
+    super::disk::free(folder)
+}
+
+fn modified(path: &Path) -> Option<Timestamp> {
+    let time = path.metadata().and_then(|facts| facts.modified()).ok()?;
+    Timestamp::try_from(time).ok()
+}
+
+/// For an instant this holds the lock itself; a run that begins just then looks again.
+fn is_held(lock: &Path) -> bool {
+    // For reading: whoever may only look may look.
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
