@@ -33,6 +33,9 @@ fn source() -> Server {
     ));
     server.psql("CREATE DATABASE app");
     server.app(APP);
+    // What travels, and what must not.
+    server.psql("ALTER SYSTEM SET work_mem = '7MB'");
+    server.psql("ALTER SYSTEM SET archive_command = 'false'");
     server
 }
 
@@ -80,6 +83,11 @@ fn passes(on: On, source: &str) {
         let bytes = tables[1]["bytes"].as_u64().expect("bytes");
         assert!(bytes > 2_500_000, "{bytes}");
         assert_eq!(report["stage"]["clone"]["method"], "copy");
+        assert_eq!(report["stage"]["settings"]["work_mem"], "7168kB");
+        assert_eq!(
+            ran.stderr.contains("left out of the physical copy"),
+            time == "first"
+        );
     }
     assert!(room.processes().is_empty(), "{:?}", room.processes());
 }
@@ -293,6 +301,8 @@ fn images_and_volumes_that_hold_the_data() {
     let server = Server::start();
     server.psql("CREATE DATABASE app");
     server.app(&APP.replace(" TABLESPACE fast", ""));
+    server.psql("ALTER SYSTEM SET work_mem = '7MB'");
+    server.psql("ALTER SYSTEM SET archive_command = 'false'");
     let (data, _folder) = server.shut_down();
     let name = format!("lockproof-test-{:08x}", rand::random::<u32>());
     let from = format!("{}/.", data.display());

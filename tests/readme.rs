@@ -53,14 +53,31 @@ fn plan(folder: &Path, arguments: &[&str]) -> Planned {
 fn its_toml_is_read_by_the_product() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    let [scenario, dump, generator] = &blocks("toml")[..] else {
-        panic!("a scenario, a dump and a generator")
+    let [scenario, dump, travelling, generator, hooks] = &blocks("toml")[..] else {
+        panic!("a scenario, a dump, what travels with one, a generator and hooks")
     };
-    for name in ["snapshots/listings", "snapshots/shop", "s"] {
+    for name in [
+        "snapshots/listings",
+        "snapshots/shop",
+        "snapshots/travelling",
+        "snapshots/thin",
+        "s",
+    ] {
         fs::create_dir_all(at(name)).expect("made");
     }
     fs::write(at("snapshots/shop/snapshot.toml"), dump).expect("written");
     fs::write(at("snapshots/listings/snapshot.toml"), generator).expect("written");
+    fs::write(at("snapshots/thin/snapshot.toml"), hooks).expect("written");
+    for (name, text) in [
+        ("snapshot.toml", travelling.as_str()),
+        ("postgresql.conf", "work_mem = 64MB\n"),
+        (
+            "globals.sql",
+            "CREATE ROLE app_admin;\nCREATE ROLE app_owner;\n",
+        ),
+    ] {
+        fs::write(at("snapshots/travelling").join(name), text).expect("written");
+    }
     fs::write(at("s/scenario.toml"), scenario).expect("written");
     fs::write(
         at("s/01_add_column.sql"),
@@ -70,6 +87,12 @@ fn its_toml_is_read_by_the_product() {
 
     let (shop, _) = Manifest::load(&at("snapshots/shop")).unwrap_or_else(|e| panic!("{e:?}"));
     assert_eq!(shop.name, "shop");
+    let (travelling, _) =
+        Manifest::load(&at("snapshots/travelling")).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(travelling.travels.partial.len(), 2);
+    assert_eq!(travelling.travels.role.as_deref(), Some("app_owner"));
+    let (thin, _) = Manifest::load(&at("snapshots/thin")).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(matches!(thin.source, Source::Hooks(_)));
     let (listings, _) =
         Manifest::load(&at("snapshots/listings")).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(matches!(listings.source, Source::Generator { .. }));
@@ -146,7 +169,10 @@ fn options_and_commands_exist() {
     let mut command = Cli::command();
     command.build();
     let mut options: BTreeSet<String> = BTreeSet::new();
-    for part in command.get_subcommands().chain([&command]) {
+    let nested = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands);
+    for part in command.get_subcommands().chain(nested).chain([&command]) {
         for argument in part.get_arguments() {
             options.extend(argument.get_long().map(|long| format!("--{long}")));
         }

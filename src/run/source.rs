@@ -9,7 +9,7 @@ use crate::recording::format::{CopyKind, DatabaseFacts, PartialTable, SnapshotFa
 use crate::snapshot::Source::Hooks;
 use crate::snapshot::{Manifest, Partial, Snapshot};
 use crate::sql::normalise;
-use crate::stage::{Endpoint, Fill, Origin, Tools, Watch};
+use crate::stage::{Endpoint, Fill, Inherited, Origin, Tools, Watch};
 
 /// What the stage starts from.
 #[derive(Debug)]
@@ -134,6 +134,13 @@ impl Fill for Source {
         match self {
             Self::Snapshot(snapshot) => snapshot.origin(),
             Self::Empty | Self::AsFound => Ok(Origin::New),
+        }
+    }
+
+    fn inherits(&self, conf: &str) -> Inherited {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.inherits(conf),
+            Self::Empty | Self::AsFound => Inherited::default(),
         }
     }
 

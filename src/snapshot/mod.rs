@@ -15,6 +15,7 @@ mod follow;
 mod found;
 pub mod globals;
 mod hooks;
+mod inherited;
 pub mod manifest;
 mod memo;
 mod needs;

@@ -13,12 +13,14 @@ use super::found::Found;
 use super::needs::Needs;
 use super::sizes::sizes;
 use super::underway::Underway;
-use super::{Filtered, Snapshot, Source, apply, collation, globals, plain, roles, toc, tolerated};
+use super::{
+    Filtered, Snapshot, Source, apply, collation, globals, inherited, plain, roles, toc, tolerated,
+};
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
 use crate::stage::{
-    Endpoint, Fill, Heard, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Unit, Watch,
+    Endpoint, Fill, Heard, Inherited, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Unit, Watch,
 };
 use crate::{Error, Result};
 
@@ -28,6 +30,10 @@ const SHOWN_LINES: usize = 20;
 impl Fill for Snapshot {
     fn origin(&self) -> Result<Origin> {
         Snapshot::origin(self)
+    }
+
+    fn inherits(&self, conf: &str) -> Inherited {
+        inherited::inherited(conf)
     }
 
     fn name(&self) -> Option<&str> {

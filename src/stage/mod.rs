@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use lines::{Ear, Heard};
-pub use physical::Origin;
+pub use physical::{Inherited, Origin};
 pub use watch::{Unit, Watch};
 
 use crate::Result;
@@ -139,6 +139,11 @@ pub trait Fill: Sync {
     /// What the data folder begins as.
     fn origin(&self) -> Result<Origin> {
         Ok(Origin::New)
+    }
+
+    /// What of a copied server's `postgresql.conf` stays in force.
+    fn inherits(&self, _conf: &str) -> Inherited {
+        Inherited::default()
     }
 
     /// What the list of the cache calls it; None: nothing in particular.

@@ -213,7 +213,7 @@ async fn make<F: Fill>(
 
     let mut building = lock.labels("build", &base.request.run_id);
     building.insert(BASE.to_owned(), key.to_owned());
-    base.admin = lay::lay(engine, base, origin, &building, watch).await?;
+    base.admin = lay::lay(engine, base, origin, fill, &building, watch).await?;
 
     watch.phase("starting the server that the snapshot is restored into");
     let container = container::create(engine, filling(engine, base, origin, key, lock)).await?;

@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::base::{self, Base, MOUNT};
 use super::clean;
-use super::container::{self, Access, Container, Spec};
+use super::container::{self, Access, Spec};
 use super::engine::Engine;
 use super::image;
 use super::place::{self, Sent};
 use super::ready::Admin;
 use crate::stage::physical::adopt;
-use crate::stage::{Origin, Unit, Watch, physical};
+use crate::stage::{Fill, Origin, Unit, Watch, physical};
 use crate::{Error, Result};
 
 /// Where another volume is mounted.
@@ -79,24 +79,23 @@ async fn refuse_unusable(engine: &Engine, volume: &str) -> Result<()> {
 }
 
 /// Lays it and adopts it; who may do everything in it.
-pub(super) async fn lay(
+pub(super) async fn lay<F: Fill>(
     engine: &Engine,
     base: &Base,
     origin: &Origin,
+    fill: &F,
     labels: &HashMap<String, String>,
     watch: &dyn Watch,
 ) -> Result<Admin> {
     let mut verified = false;
-    let mut conf = String::new();
+    let conf;
     match origin {
         Origin::New => return Ok(Admin::ours()),
         Origin::Files(files) => {
             files.refuse_running()?;
             watch.measured("comparing the base backup with its manifest", Unit::Bytes);
             verified = verify(files, watch).await?;
-            if let Some(physical::Piece::Folder(folder)) = files.pieces.first() {
-                conf = adopt::settings_in(folder);
-            }
+            conf = files.conf()?;
         }
         Origin::Image { image, path } => {
             watch.phase(&format!("copying the data folder of the image `{image}`"));
@@ -120,6 +119,7 @@ pub(super) async fn lay(
             conf = take(engine, base, spec, labels).await?;
         }
     }
+    let conf = fill.inherits(&conf).told(watch);
     let mut arguments = vec!["/lockproof/base".to_owned(), conf];
     arguments.extend(
         base.request
@@ -159,7 +159,7 @@ pub(super) async fn lay(
     })
 }
 
-/// Copies inside the engine; the settings that stay in force.
+/// Copies inside the engine; the configuration that came along.
 async fn take(
     engine: &Engine,
     base: &Base,
@@ -190,24 +190,17 @@ async fn take(
                 .ended(engine, "the copying of the data folder")
                 .await);
         }
-        Ok(adopt::settings(
-            settings_of(engine, &container, "postgresql.conf")
-                .await?
-                .as_deref(),
-            settings_of(engine, &container, "postgresql.auto.conf")
-                .await?
-                .as_deref(),
-        ))
+        let mut conf = String::new();
+        for name in ["postgresql.conf", "postgresql.auto.conf"] {
+            let text = container.read(engine, &format!("{MOUNT}/data/{name}")).await?;
+            conf.push_str(&text.unwrap_or_default());
+            conf.push('\n');
+        }
+        Ok(conf)
     }
     .await;
     container.remove(engine).await?;
     taken
-}
-
-async fn settings_of(engine: &Engine, container: &Container, name: &str) -> Result<Option<String>> {
-    container
-        .read(engine, &format!("{MOUNT}/data/{name}"))
-        .await
 }
 
 async fn verify(files: &physical::Files, watch: &dyn Watch) -> Result<bool> {

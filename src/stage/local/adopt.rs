@@ -10,7 +10,7 @@ use super::tree::{Links, Stop};
 use super::user::Account;
 use crate::stage::physical::adopt::{self, Adopted};
 use crate::stage::physical::{Files, Member, Piece, archive, is_left_out, wal_name};
-use crate::stage::{Request, Unit, Watch};
+use crate::stage::{Fill, Request, Unit, Watch};
 use crate::{Error, Result};
 
 /// What the script of both stages expects of its surroundings.
@@ -25,9 +25,10 @@ pub(super) struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    pub async fn adopt(
+    pub async fn adopt<F: Fill>(
         &self,
         files: &Files,
+        fill: &F,
         request: &Request,
         watch: &dyn Watch,
     ) -> Result<Adopted> {
@@ -51,10 +52,7 @@ impl Ground<'_> {
             self.lay_wal(wal, watch).await?;
         }
         watch.phase("recovering the physical snapshot");
-        let conf = match files.pieces.first() {
-            Some(Piece::Folder(folder)) => adopt::settings_in(folder),
-            _ => adopt::settings_in(&self.folder.join("data")),
-        };
+        let conf = fill.inherits(&files.conf()?).told(watch);
         let preloaded = request
             .settings
             .iter()

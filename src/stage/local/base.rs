@@ -343,7 +343,7 @@ async fn build_in<F: Fill>(
                 account,
                 folder: folder.path(),
             };
-            let adopted = ground.adopt(files, request, watch).await?;
+            let adopted = ground.adopt(files, fill, request, watch).await?;
             Admin {
                 superuser: adopted.superuser,
                 database: request.database.clone(),

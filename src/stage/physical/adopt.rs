@@ -1,7 +1,5 @@
 //! What the adopting of a data folder came to, from the words of its script.
 
-use std::path::Path;
-
 use crate::{Error, Result};
 
 /// Runs beside the server's programs, in a container or here.
@@ -73,20 +71,6 @@ pub(crate) fn failed(status: Option<i64>, said: &[String]) -> Error {
         }
     };
     error.details(said.iter().cloned())
-}
-
-/// What of `postgresql.conf` and `postgresql.auto.conf` stays in force in the copy.
-pub(crate) fn settings(_conf: Option<&str>, _auto: Option<&str>) -> String {
-    String::new()
-}
-
-/// Both files of a folder.
-pub(crate) fn settings_in(folder: &Path) -> String {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    settings(
-        read("postgresql.conf").as_deref(),
-        read("postgresql.auto.conf").as_deref(),
-    )
 }
 
 #[cfg(test)]

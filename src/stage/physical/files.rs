@@ -187,6 +187,30 @@ impl Files {
         Ok(facts)
     }
 
+    /// `postgresql.conf` and what wins over it, as far as they are in it.
+    pub fn conf(&self) -> Result<String> {
+        const NAMES: [&str; 2] = ["postgresql.conf", "postgresql.auto.conf"];
+        let mut texts = NAMES.map(|_| String::new());
+        match self.pieces.first() {
+            Some(Piece::Folder(folder)) => {
+                for (name, text) in NAMES.iter().zip(&mut texts) {
+                    // Debian keeps it elsewhere.
+                    *text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+                }
+            }
+            Some(Piece::Archive { file, to }) => Self::members(file, to, |member| {
+                let at = NAMES.iter().position(|name| member.path == Path::new(name));
+                if let (Some(at), Some((_, content))) = (at, member.content) {
+                    content.read_to_string(&mut texts[at])?;
+                }
+                Ok(())
+            })
+            .map_err(|error| unreadable(file, error))?,
+            None => {}
+        }
+        Ok(texts.join("\n"))
+    }
+
     /// Bytes of its files and archives as they lie there.
     pub fn bytes(&self) -> u64 {
         self.pieces

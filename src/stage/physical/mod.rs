@@ -13,6 +13,29 @@ use std::path::Path;
 
 pub use files::{Files, Member, Piece};
 
+/// What stays in force of the configuration that a data folder brings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// Lines for `postgresql.conf`.
+    pub lines: String,
+    /// Names of settings that stay behind.
+    pub left_out: std::collections::BTreeSet<String>,
+}
+
+impl Inherited {
+    /// Tells what stays behind; the lines.
+    pub(crate) fn told(self, watch: &dyn super::Watch) -> String {
+        if !self.left_out.is_empty() {
+            let names: Vec<&str> = self.left_out.iter().map(String::as_str).collect();
+            watch.note(&format!(
+                "left out of the physical copy's configuration, since a stage has no use for it: `{}`",
+                names.join("`, `")
+            ));
+        }
+        self.lines
+    }
+}
+
 /// What a base's data folder begins as, before it is filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
