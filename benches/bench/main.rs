@@ -2,7 +2,7 @@
 //! interleaved, so that a noisy machine makes both sides slow. Prints one table, asserts nothing; ends
 //! with another code than 0 only when a measurement itself could not be made.
 //!
-//! `BENCH=replay,sampler,memory,start,analysis,neighbours` chooses; `ROWS`, `PAIRS`, `SECONDS` size them.
+//! `BENCH=replay,sampler,memory,start,snapshots,analysis,neighbours` chooses; `ROWS`, `PAIRS`, `SECONDS` size them.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -20,6 +20,7 @@ mod numbers;
 mod pgbench;
 mod replay;
 mod sampler;
+mod snapshots;
 mod start;
 mod surroundings;
 mod synthetic;
@@ -42,10 +43,11 @@ fn main() -> Outcome {
     }
     let wanted = std::env::var("BENCH").unwrap_or_default();
     let mut table = Table::default();
-    let benches: [(&str, Bench); 6] = [
+    let benches: [(&str, Bench); 7] = [
         ("memory", memory::run),
         ("analysis", memory::analysis),
         ("start", start::run),
+        ("snapshots", snapshots::run),
         ("replay", replay::run),
         ("sampler", sampler::run),
         ("neighbours", neighbours::run),
@@ -55,7 +57,7 @@ fn main() -> Outcome {
         .find(|word| !word.is_empty() && benches.iter().all(|(name, _)| name != word))
     {
         return Err(format!(
-            "no bench `{unknown}`: replay, sampler, memory, start, analysis, neighbours"
+            "no bench `{unknown}`: replay, sampler, memory, start, snapshots, analysis, neighbours"
         )
         .into());
     }

@@ -58,16 +58,22 @@ pub fn image() -> Option<String> {
         })
 }
 
-/// Each phase with its milliseconds, up to the first step.
 fn once(stage: &str, image: Option<&str>, rows: u64, step: &Path) -> Outcome<Vec<(String, f64)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let clock = Clock::start();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lockproof"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockproof"));
+    command
         .args(["-v", "run", "--stage", stage, "--snapshot"])
         .arg(root.join("snapshots/listings"))
         .args(["--var", &format!("rows={rows}")])
         .args(image.iter().flat_map(|image| ["--image", image]))
-        .arg(step)
+        .arg(step);
+    phases(command)
+}
+
+/// Each phase of a run that tells them (`-v`) with its milliseconds, up to the first step.
+pub fn phases(mut command: Command) -> Outcome<Vec<(String, f64)>> {
+    let clock = Clock::start();
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -92,7 +98,7 @@ fn once(stage: &str, image: Option<&str>, rows: u64, step: &Path) -> Outcome<Vec
     }
     let status = child.wait()?;
     if !status.success() {
-        return Err(format!("lockproof run --stage {stage}: {status}{told}").into());
+        return Err(format!("{command:?}: {status}{told}").into());
     }
     Ok(phases)
 }

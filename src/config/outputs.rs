@@ -104,8 +104,10 @@ fn output(
         Output::File(_) if text.contains(PLACEHOLDER) => {
             Output::File(text.replace(PLACEHOLDER, &file_name(name)).into())
         }
+        // One scenario's report is the file that was named: a folder in its place is a mistake.
         Output::File(folder)
-            if text.ends_with('/') || surroundings.working_folder.join(&folder).is_dir() =>
+            if text.ends_with('/')
+                || (of > 1 && surroundings.working_folder.join(&folder).is_dir()) =>
         {
             Output::File(folder.join(format!("{}.{}", file_name(name), kind.extension())))
         }

@@ -119,16 +119,16 @@ fn each_scenario_has_files_of_its_own() {
         files(&good(&site, &["a", "b", "--json=-"])),
         [path("-"), path("-"), None, None]
     );
-    // One scenario may have either, too, or a plain file.
+    // One scenario may have either, too, where a `/` says that a folder is meant, or a plain file.
     assert_eq!(
         files(&good(
             &site,
-            &["a", "--json=reports", "--record={scenario}.gz"]
+            &["a", "--json=reports/", "--record={scenario}.gz"]
         )),
         [path("reports/a.json"), path("a.gz")]
     );
     assert_eq!(
-        files(&good(&site, &["a", "--json=reports", "--record=reports"])),
+        files(&good(&site, &["a", "--json=reports/", "--record=reports/"])),
         [path("reports/a.json"), path("reports/a.jsonl")]
     );
     assert_eq!(

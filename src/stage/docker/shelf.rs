@@ -30,6 +30,8 @@ const DATABASE: &str = "lockproof.database";
 const IMAGE_NAME: &str = "lockproof.image.name";
 const SERVER: &str = "lockproof.server";
 const MADE_BY: &str = "lockproof.version";
+/// The engine's own date of a volume changes with what is in it.
+const MADE_AT: &str = "lockproof.made";
 
 /// So many bases are looked into at once.
 const AT_ONCE: usize = 4;
@@ -72,6 +74,7 @@ pub(super) fn labels(
     snapshot: Option<&str>,
 ) -> HashMap<String, String> {
     let server = image.postgres_major.to_string();
+    let now = crate::clock::wall().to_string();
     [
         (SNAPSHOT, snapshot),
         (DIGEST, Some(request.base_digest.as_str())),
@@ -79,6 +82,7 @@ pub(super) fn labels(
         (IMAGE_NAME, Some(image.name.as_str())),
         (SERVER, Some(server.as_str())),
         (MADE_BY, Some(env!("CARGO_PKG_VERSION"))),
+        (MADE_AT, Some(now.as_str())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
@@ -141,7 +145,7 @@ async fn look(
         made_by: label(MADE_BY),
         bytes: seen.bytes,
         rows: seen.rows,
-        made_at: created.and_then(|at| at.parse().ok()),
+        made_at: label(MADE_AT).or(created).and_then(|at| at.parse().ok()),
         used_at: seen.used_at,
         volume,
         in_use,
