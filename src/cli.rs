@@ -321,7 +321,7 @@ pub struct Run {
 
     /// Write the report as JSON; `-` is standard output
     ///
-    /// `{scenario}` in it is the scenario's name, a folder gets NAME.json. Several scenarios need
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.json. Several scenarios need
     /// either; on standard output their reports follow each other in the order of the command line.
     #[arg(
         long,
@@ -332,7 +332,7 @@ pub struct Run {
     pub json: Option<PathBuf>,
     /// Write the recording, for `lockproof judge`; `-` is standard output
     ///
-    /// `{scenario}` in it is the scenario's name, a folder gets NAME.jsonl. Several scenarios need
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.jsonl. Several scenarios need
     /// either.
     #[arg(
         long,

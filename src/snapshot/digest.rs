@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::checksums;
 use super::manifest::{Manifest, Source, Travels};
 use super::memo::Memo;
 use super::reading::{Content, Reading};
@@ -28,6 +29,9 @@ pub(super) fn digest(
     let mut names = Hash::new(BTreeMap::new());
     all(manifest, folder, variables, &mut names)?;
     let contents = reading.contents(&names.missing, memo)?;
+    if let Some(list) = &manifest.checksums {
+        checksums::compare(&folder.join(list), &contents)?;
+    }
     let mut hash = Hash::new(contents);
     all(manifest, folder, variables, &mut hash)?;
     match hash.missing.first() {

@@ -32,6 +32,8 @@ pub struct Manifest {
     pub server_version: Option<u32>,
     /// The database that is restored.
     pub database: String,
+    /// What `sha256sum` said of its files; None: they are taken as they are.
+    pub checksums: Option<PathBuf>,
     /// Where the data comes from.
     pub source: Source,
     /// Variables of generators, with the values that they have unless asked otherwise.
@@ -165,6 +167,7 @@ impl Manifest {
             "taken_at",
             "server_version",
             "database",
+            "checksums",
             "partial",
             "source",
             "variables",
@@ -193,6 +196,7 @@ impl Manifest {
                 }
                 None => "lockproof".to_owned(),
             },
+            checksums: top.string("checksums")?.map(PathBuf::from),
             source: kept,
             variables: parse_variables(top.table("variables")?)?,
             restore: restore.map_or(Ok(Restore::default()), |restore| parse_restore(&restore))?,

@@ -3,6 +3,7 @@
 //! It knows nothing of containers or server programs: a stage's `prepare` calls it through `Fill`.
 
 mod apply;
+mod checksums;
 mod collation;
 mod course;
 pub mod create;

@@ -126,6 +126,70 @@ fn with_a_damaged_dump() {
     described(&room, DUMP, 3, &["app.dump", "damaged or cut off", "help:"]);
 }
 
+/// One bit in the middle of each format: what packs has checksums of its own, for the rest there is
+/// `checksums` in the description.
+#[test]
+fn with_a_bit_that_changed_on_its_way() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::start();
+    server.psql("CREATE DATABASE app");
+    server.app(
+        "CREATE TABLE items AS SELECT n AS id, md5(n::text) AS name FROM generate_series(1, 5000) n",
+    );
+    let room = Room::new();
+    let flipped = |whole: &[u8]| {
+        let mut flipped = whole.to_vec();
+        flipped[whole.len() / 2] ^= 1;
+        flipped
+    };
+    let listed = "name = \"dump\"\nchecksums = \"SHA256SUMS\"\n[source]\nkind = \"dump\"\nfile = \"app.dump\"\n";
+    for format in ["-Fc", "-Fp", "-Ft"] {
+        let whole = dump(&server, format);
+        let file = room.file("snapshot/app.dump", &whole);
+        let sums = output("sha256sum", &[&file.display().to_string()]);
+        let digest = sums.split(' ').next().expect("a digest");
+        room.file("snapshot/SHA256SUMS", format!("{digest}  app.dump\n"));
+        room.file("snapshot/snapshot.toml", listed);
+        let scenario = room.scenario("[[steps]]\nname = \"none\"\nsql = \"SELECT 1\"\n");
+        room.run(&scenario, &["--budget", "60s"])
+            .expect(0, &["verdict: within"]);
+        room.file("snapshot/app.dump", flipped(&whole));
+        described(
+            &room,
+            listed,
+            3,
+            &["app.dump", "its SHA-256 is another", "help:"],
+        );
+        if format == "-Fc" {
+            described(&room, DUMP, 3, &["app.dump", "help:"]);
+        }
+    }
+    let file = room.file("snapshot/app.dump", dump(&server, "-Fp"));
+    output("gzip", &["-f", &file.display().to_string()]);
+    let packed = std::fs::read(room.path("snapshot/app.dump.gz")).expect("packed");
+    room.file("snapshot/app.dump", flipped(&packed));
+    described(&room, DUMP, 3, &["app.dump", "damaged or cut off", "help:"]);
+    std::fs::remove_file(room.path("snapshot/app.dump")).expect("removed");
+    let folder = room.path("snapshot/app.dump").display().to_string();
+    let bin = lockproof::stage::local::binaries::find(None);
+    let program = bin.choose(None).expect("programs").program("pg_dump");
+    output(
+        &program.display().to_string(),
+        &["-Fd", "-d", &server.url("postgres"), "-f", &folder],
+    );
+    let largest = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".gz"))
+        .max_by_key(|entry| entry.metadata().map_or(0, |facts| facts.len()))
+        .expect("rows");
+    let rows = std::fs::read(largest.path()).expect("read");
+    std::fs::write(largest.path(), flipped(&rows)).expect("written");
+    described(&room, DUMP, 3, &["app.dump", "help:"]);
+}
+
 #[test]
 fn with_a_dump_that_is_none() {
     if !has_server() {

@@ -55,23 +55,17 @@ pub(super) async fn answering(
     }
 }
 
-/// True for what the server says of the role or the database: it is up.
+/// True for what the server says of the role or the database: it is up. `stage::connect` has put the
+/// cause into words by then, which end with the code.
 fn is_final(error: &Error) -> bool {
-    let mut link: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = link {
-        if let Some(said) = error.downcast_ref::<tokio_postgres::Error>() {
-            return said.code().is_some_and(|code| {
-                [
-                    SqlState::INVALID_PASSWORD,
-                    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-                    SqlState::INVALID_CATALOG_NAME,
-                ]
-                .contains(code)
-            });
-        }
-        link = error.source();
-    }
-    false
+    let story = error.story();
+    [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ]
+    .iter()
+    .any(|state| story.contains(&format!("(SQLSTATE {})", state.code())))
 }
 
 /// Refuses what is no fresh clone: others are at work there, or copy it. No marker is needed, and names
