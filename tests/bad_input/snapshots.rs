@@ -138,7 +138,6 @@ fn with_a_bit_that_changed_on_its_way() {
     server.app(
         "CREATE TABLE items AS SELECT n AS id, md5(n::text) AS name FROM generate_series(1, 5000) n",
     );
-    let room = Room::new();
     let flipped = |whole: &[u8]| {
         let mut flipped = whole.to_vec();
         flipped[whole.len() / 2] ^= 1;
@@ -147,32 +146,36 @@ fn with_a_bit_that_changed_on_its_way() {
     let listed = "name = \"dump\"\nchecksums = \"SHA256SUMS\"\n[source]\nkind = \"dump\"\nfile = \"app.dump\"\n";
     for format in ["-Fc", "-Fp", "-Ft"] {
         let whole = dump(&server, format);
-        let file = room.file("snapshot/app.dump", &whole);
+        let good = Room::new();
+        let file = good.file("snapshot/app.dump", &whole);
         let sums = output("sha256sum", &[&file.display().to_string()]);
         let digest = sums.split(' ').next().expect("a digest");
-        room.file("snapshot/SHA256SUMS", format!("{digest}  app.dump\n"));
-        room.file("snapshot/snapshot.toml", listed);
-        let scenario = room.scenario("[[steps]]\nname = \"none\"\nsql = \"SELECT 1\"\n");
-        room.run(&scenario, &["--budget", "60s"])
+        let sums = format!("{digest}  app.dump\n");
+        good.file("snapshot/SHA256SUMS", &sums);
+        good.file("snapshot/snapshot.toml", listed);
+        let scenario = good.scenario("[[steps]]\nname = \"none\"\nsql = \"SELECT 1\"\n");
+        good.run(&scenario, &["--budget", "60s"])
             .expect(0, &["verdict: within"]);
-        room.file("snapshot/app.dump", flipped(&whole));
-        described(
-            &room,
-            listed,
-            3,
-            &["app.dump", "its SHA-256 is another", "help:"],
-        );
+
+        let bad = Room::new();
+        bad.file("snapshot/app.dump", flipped(&whole));
+        bad.file("snapshot/SHA256SUMS", &sums);
+        let words = ["app.dump", "its SHA-256 is another", "help:"];
+        described(&bad, listed, 3, &words);
         if format == "-Fc" {
-            described(&room, DUMP, 3, &["app.dump", "help:"]);
+            described(&bad, DUMP, 3, &["app.dump", "help:"]);
         }
     }
-    let file = room.file("snapshot/app.dump", dump(&server, "-Fp"));
+
+    let bad = Room::new();
+    let file = bad.file("snapshot/app.dump", dump(&server, "-Fp"));
     output("gzip", &["-f", &file.display().to_string()]);
-    let packed = std::fs::read(room.path("snapshot/app.dump.gz")).expect("packed");
-    room.file("snapshot/app.dump", flipped(&packed));
-    described(&room, DUMP, 3, &["app.dump", "damaged or cut off", "help:"]);
-    std::fs::remove_file(room.path("snapshot/app.dump")).expect("removed");
-    let folder = room.path("snapshot/app.dump").display().to_string();
+    let packed = std::fs::read(bad.path("snapshot/app.dump.gz")).expect("packed");
+    bad.file("snapshot/app.dump", flipped(&packed));
+    described(&bad, DUMP, 3, &["app.dump", "damaged or cut off", "help:"]);
+
+    let bad = Room::new();
+    let folder = bad.path("snapshot/app.dump").display().to_string();
     let bin = lockproof::stage::local::binaries::find(None);
     let program = bin.choose(None).expect("programs").program("pg_dump");
     output(
@@ -187,7 +190,7 @@ fn with_a_bit_that_changed_on_its_way() {
         .expect("rows");
     let rows = std::fs::read(largest.path()).expect("read");
     std::fs::write(largest.path(), flipped(&rows)).expect("written");
-    described(&room, DUMP, 3, &["app.dump", "help:"]);
+    described(&bad, DUMP, 3, &["app.dump", "help:"]);
 }
 
 #[test]
