@@ -113,7 +113,7 @@ fn some_rows_of_some_tables_are_restored_at_once_and_survive() {
         "columns = [\"x\", \"day\", \"id\"]",
         "taken_at = \"20",
         "database = \"app\"",
-        "# statement_timeout = \"77s\"",
+        "\"statement_timeout\" = \"77s\"",
     ] {
         assert!(toml.contains(part), "{part} in {toml}");
     }

@@ -417,7 +417,7 @@ async fn a_dump_that_only_root_can_read_is_copied_for_the_server_s_account() {
     }
     for base in names(&folder.path().join("cache/bases")) {
         let content = names(&folder.path().join("cache/bases").join(base));
-        assert_eq!(content, ["base.json", "data"]);
+        assert_eq!(content, ["base.json", "data", "files.list"]);
     }
 }
 
