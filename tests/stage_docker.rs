@@ -580,7 +580,7 @@ async fn tools_run_beside_the_server() {
     assert_eq!(output.stdout, ["postgres"]);
     // What was placed is not in the base.
     let files = docker(&["exec", stage.name(), "ls", "/lockproof/base"], b"");
-    assert_eq!(files, "complete\ndata\nused\n");
+    assert_eq!(files, "complete\ndata\nfiles.list\nused\n");
     stage.stop().await.unwrap();
 }
 

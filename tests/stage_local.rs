@@ -62,7 +62,7 @@ async fn a_base_is_restored_once_and_each_stage_is_a_copy_of_it() {
     assert_eq!(names(&cache.join("bases")), [base.key()]);
     assert_eq!(
         names(&cache.join("bases").join(base.key())),
-        ["base.json", "data"]
+        ["base.json", "data", "files.list"]
     );
 
     let begun = Instant::now();
