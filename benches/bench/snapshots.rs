@@ -115,7 +115,7 @@ fn first_writes(table: &mut Table, name: &str, cache: &Path, rows: u64, steps: &
             .arg("--allow-unproven");
         phases(go)?;
         let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report)?)?;
-        let took = |step: usize| report["steps"][step]["statements"][1]["elapsed_ms"].as_f64();
+        let took = |step: usize| report["steps"][step]["statements"][2]["elapsed_ms"].as_f64();
         let (Some(first), Some(again)) = (took(0), took(1)) else {
             return Err("a report without times".into());
         };
