@@ -133,9 +133,11 @@ async fn listens(host: &Host, port: u16) -> bool {
             }
         }
     };
+    // With TLS or without it. Anything else is no such server: from inside a container the address
+    // on the engine's network may lead to somebody's web proxy.
     tokio::time::timeout(Duration::from_secs(2), ask)
         .await
-        .is_ok_and(|answer| answer.is_ok())
+        .is_ok_and(|answer| matches!(answer, Ok(b'S' | b'N')))
 }
 
 fn password() -> Secret {
@@ -222,6 +224,26 @@ mod tests {
         let accept = tokio::spawn(async move { listener.accept().await.map(drop) });
         assert!(!listens(&Host::Tcp("127.0.0.1".to_owned()), port).await);
         accept.await??;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn only_the_answer_of_a_postgresql_server_counts() -> std::io::Result<()> {
+        for (said, is_one) in [
+            ("N", true),
+            ("S", true),
+            ("HTTP/1.1 400 Bad Request\r\n", false),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            let port = listener.local_addr()?.port();
+            let answer = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await?;
+                stream.write_all(said.as_bytes()).await
+            });
+            let host = Host::Tcp("127.0.0.1".to_owned());
+            assert_eq!(listens(&host, port).await, is_one, "{said}");
+            answer.await??;
+        }
         Ok(())
     }
 }
