@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::digest::unreadable;
 use super::reading::Content;
+use crate::stage::physical::unreadable;
 use crate::{Error, Result};
 
 /// Compares what was read with the list; paths in it begin where the list lies.

@@ -9,7 +9,7 @@ use super::checksums;
 use super::manifest::{Manifest, Source, Travels};
 use super::memo::Memo;
 use super::reading::{Content, Reading};
-use crate::stage::physical::Files;
+use crate::stage::physical::{Files, unreadable};
 use crate::{Error, Result};
 
 /// Raised when the same description restores something else than before.
@@ -217,18 +217,4 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let missing = error.kind() == std::io::ErrorKind::NotFound;
-    let problem = Error::usage(format!(
-        "cannot read `{}`, which the snapshot is made from",
-        path.display()
-    ))
-    .because(error);
-    if missing {
-        problem.help("the names in `[source]` are relative to the folder of `snapshot.toml`")
-    } else {
-        problem
-    }
 }

@@ -9,8 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::digest::{hex, unreadable};
+use super::digest::hex;
 use super::memo::{Memo, Traits};
+use crate::stage::physical::unreadable;
 use crate::{Error, Result};
 
 /// What one file holds.

@@ -4,6 +4,7 @@
 //! or measures. No bollard type leaves `docker`. No async work in `Drop`: `Stage::stop` is explicit,
 //! `lockproof clean` sweeps what a killed process left behind.
 
+mod admin;
 pub mod cache;
 pub(crate) mod connect;
 mod contents;

@@ -14,7 +14,7 @@ use super::container::{self, Access, Spec};
 use super::engine::Engine;
 use super::image;
 use super::place::{self, Sent};
-use super::ready::Admin;
+use crate::stage::admin::Admin;
 use crate::stage::physical::adopt;
 use crate::stage::{Fill, Origin, Unit, Watch, physical};
 use crate::{Error, Result};

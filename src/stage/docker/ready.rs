@@ -10,26 +10,10 @@ use tokio::net::{TcpStream, UnixStream};
 use super::container::Container;
 use super::engine::Engine;
 use super::exec::ContainerTools;
+use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
 use crate::stage::{Endpoint, Host, Link, Secret, Tools};
 use crate::{Error, Result};
-
-/// Who may do everything, and in which database that can be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Admin {
-    pub(super) superuser: String,
-    pub(super) database: String,
-}
-
-impl Admin {
-    /// Those of a cluster that we made.
-    pub(super) fn ours() -> Self {
-        Self {
-            superuser: "postgres".to_owned(),
-            database: "postgres".to_owned(),
-        }
-    }
-}
 
 const PAUSE: Duration = Duration::from_millis(25);
 

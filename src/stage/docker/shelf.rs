@@ -17,10 +17,10 @@ use super::container::{self, Access, Container, Spec};
 use super::engine::{Engine, failed, is_absent};
 use super::image::ImageInfo;
 use super::owner::{self, BASE, IMAGE, Owner};
-use super::ready::Admin;
 use super::usage::{self, Claim};
 use super::{base, clean};
 use crate::stage::Request;
+use crate::stage::admin::Admin;
 use crate::{Error, Result};
 
 const USED: &str = "used";

@@ -12,12 +12,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::binaries::Installation;
 use super::folder::{Folder, cannot};
 use super::user::Account;
+use crate::stage::admin::Admin;
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Host, Link};
 use crate::{Error, Result};
 
-/// The superuser of every base.
-pub(super) const SUPERUSER: &str = "postgres";
 /// How many lines of the log an error shows.
 pub(super) const LOG_LINES: usize = 20;
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -30,23 +29,6 @@ pub(super) enum Listen {
     SocketOnly,
     /// On 127.0.0.1.
     Loopback,
-}
-
-/// Who may do everything, and in which database that can be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Admin {
-    pub superuser: String,
-    pub database: String,
-}
-
-impl Admin {
-    /// Those of a cluster that we made.
-    pub fn ours() -> Self {
-        Self {
-            superuser: SUPERUSER.to_owned(),
-            database: "postgres".to_owned(),
-        }
-    }
 }
 
 /// How a server is started.

@@ -332,7 +332,8 @@ fn below(folder: &Path) -> u64 {
         .sum()
 }
 
-pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+/// A file of a snapshot's source that cannot be read.
+pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     let problem = Error::usage(format!(
         "cannot read `{}`, which the snapshot is made from",

@@ -11,6 +11,7 @@ mod manifest;
 
 use std::path::Path;
 
+pub(crate) use files::unreadable;
 pub use files::{Files, Member, Piece};
 
 /// What stays in force of the configuration that a data folder brings.
