@@ -153,10 +153,11 @@ impl Course {
             self.named(rest);
         } else if told.starts_with("finished main parallel loop") {
             self.end_single();
-        } else if !SILENT.iter().any(|start| told.starts_with(start)) {
-            return Heard::Keep;
         }
-        Heard::Drop
+        match tells_of_progress(told) {
+            true => Heard::Drop,
+            false => Heard::Keep,
+        }
     }
 
     /// A COPY into this table has read so many bytes.
@@ -269,6 +270,23 @@ const SILENT: &[&str] = &[
     "disabling triggers for ",
     "enabling triggers for ",
 ];
+
+/// Starts of the lines that `hear` makes something of.
+const HEARD: &[&str] = &[
+    "launching item ",
+    "finished item ",
+    "finished main parallel loop",
+    "processing ",
+    "creating ",
+];
+
+/// Whether a message, without its program's name, tells of progress alone.
+pub(super) fn tells_of_progress(message: &str) -> bool {
+    HEARD
+        .iter()
+        .chain(SILENT)
+        .any(|start| message.starts_with(start))
+}
 
 fn is_data(kind: &str) -> bool {
     matches!(kind, "TABLE DATA" | "BLOBS" | "BLOB DATA")

@@ -1,10 +1,12 @@
 //! Follows a tool that restores a dump: hears its lines, asks the server, tells how far it is.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::course::{Course, Part};
 use super::plain;
+use super::tangled::Tangled;
 use super::underway::Underway;
 use crate::stage::{Endpoint, Heard, Unit, Watch};
 
@@ -13,6 +15,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// What stands beside one run of a tool.
 pub(super) struct Follow<'a> {
+    tangled: Mutex<Tangled>,
     course: Mutex<Course>,
     told: Mutex<Told>,
     /// Indexes and keys of a plain dump, which only the server can count.
@@ -26,6 +29,7 @@ impl<'a> Follow<'a> {
     pub fn new(course: Course, name: &'a str, watch: &'a dyn Watch) -> Self {
         watch.measured(&format!("restoring `{name}`"), Unit::Bytes);
         Self {
+            tangled: Mutex::default(),
             course: Mutex::new(course),
             told: Mutex::new(Told::Data),
             built: None,
@@ -48,7 +52,12 @@ impl<'a> Follow<'a> {
 
     /// A line of the tool's standard error.
     pub fn hear(&self, line: &str) -> Heard {
-        self.course().hear(line)
+        let mut tangled = self.tangled.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = tangled.line(line);
+        match (self.course().hear(&meant), meant) {
+            (Heard::Keep, Cow::Owned(meant)) => Heard::KeepAs(meant),
+            (heard, _) => heard,
+        }
     }
 
     /// Tells how far it is, until it is dropped.

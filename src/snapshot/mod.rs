@@ -26,6 +26,7 @@ mod reading;
 mod restore;
 mod roles;
 mod sizes;
+mod tangled;
 mod toc;
 mod tolerated;
 mod underway;

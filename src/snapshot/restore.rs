@@ -445,12 +445,16 @@ impl<T: Tools> Restore<'_, T> {
         let mut ear = |line: &str| {
             // Only `--verbose` has these lines, two an error: with them, fewer errors are kept that
             // could be tolerated.
-            let is_context = ["pg_restore: from TOC entry ", "pg_restore: while "]
-                .iter()
-                .any(|start| line.starts_with(start));
-            match follow.hear(line) {
-                Heard::Keep if is_context && !self.is_strict() => Heard::Drop,
-                heard => heard,
+            let is_context = |line: &str| {
+                ["pg_restore: from TOC entry ", "pg_restore: while "]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            };
+            let heard = follow.hear(line);
+            match &heard {
+                Heard::Keep if is_context(line) && !self.is_strict() => Heard::Drop,
+                Heard::KeepAs(meant) if is_context(meant) && !self.is_strict() => Heard::Drop,
+                _ => heard,
             }
         };
         let outcome = tokio::select! {

@@ -8,10 +8,12 @@ use super::TOOL_LINES;
 const KEPT_BYTES: usize = 4096;
 
 /// Whether a line that was heard is kept with the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// It is: an error, or nothing that was waited for.
     Keep,
+    /// It is, in these words: other lines had got between its own.
+    KeepAs(String),
     /// It told of progress: kept, thousands of its kind would push the errors out.
     Drop,
 }
@@ -59,9 +61,11 @@ impl<'a> Lines<'a> {
     fn close(&mut self) {
         let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
         self.open.clear();
-        if (self.ear)(&line) == Heard::Drop {
-            return;
-        }
+        let line = match (self.ear)(&line) {
+            Heard::Drop => return,
+            Heard::KeepAs(meant) => meant,
+            Heard::Keep => line,
+        };
         if self.kept.len() == TOOL_LINES {
             self.kept.pop_front();
         }
