@@ -1,5 +1,9 @@
 //! The validated description of a run: every decision taken, every unit typed. No I/O.
 
+pub mod disturbance;
+pub mod impact;
+pub mod traffic;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +15,10 @@ use crate::pg::LockMode;
 use crate::sql::Statement;
 use crate::stage::Endpoint;
 use crate::stage::hooked::Hooks;
+
+pub use self::disturbance::{Begins, Disturbance, DisturbanceKind, Wrote};
+pub use self::impact::{Impact, Increase};
+pub use self::traffic::{Arrivals, Front, Load, Traffic};
 
 /// The budget of ACCESS EXCLUSIVE unless the scenario sets another.
 pub const DEFAULT_BUDGET: Duration = Duration::from_millis(50);
@@ -28,6 +36,10 @@ pub struct Plan {
     pub snapshot: SnapshotChoice,
     /// What is replayed, in order.
     pub steps: Vec<Step>,
+    /// What runs beside them; None: nothing.
+    pub traffic: Option<Traffic>,
+    /// Who is in the way, in the order of the scenario.
+    pub disturbances: Vec<Disturbance>,
     /// What is allowed.
     pub policy: Policy,
     /// Where it runs.
@@ -197,6 +209,8 @@ pub struct Step {
     pub work: Work,
     /// Budgets of its own, on top of the scenario's.
     pub budgets: Vec<Budget>,
+    /// Budgets of its own for what applications feel; the scenario's where it has none.
+    pub impact: Impact,
     /// `lock_timeout` set at the start of the step's session.
     pub lock_timeout: Option<Duration>,
     /// `statement_timeout` set at the start of the step's session.
@@ -324,10 +338,13 @@ impl Default for Retry {
 }
 
 /// What is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// For every step that has none of its own for the mode.
     pub budgets: Vec<Budget>,
+    /// What applications may feel of a step that has no such budget of its own.
+    #[serde(default)]
+    pub impact: Impact,
     /// What an unproven step does to the exit code.
     pub on_unproven: OnUnproven,
     /// What a warning does to the verdict.
@@ -354,6 +371,7 @@ impl Default for Policy {
                 warn(LockMode::ShareRowExclusiveLock),
                 warn(LockMode::ShareLock),
             ],
+            impact: Impact::default(),
             on_unproven: OnUnproven::Fail,
             on_warning: OnWarning::Report,
         }

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // What the stage was is handed on as it was recorded.
             "plan::Warmth",
             "recording::format",
+            "recording::traffic",
             "sql",
             "stage::Cloned",
             "stage::StageKind",
@@ -130,6 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "plan",
             "recording::format",
+            "recording::traffic",
             "stage::CloneMethod",
             "stage::StageKind",
         ],

@@ -43,6 +43,7 @@ pub fn header(course: Course) -> Header {
         policy: Policy::default(),
         steps: vec![StepHeader {
             name: "hour".to_owned(),
+            impact: Default::default(),
             kind: match course {
                 Course::Program(_) => StepKind::Command,
                 Course::Batches(_) => StepKind::Batch,
@@ -51,6 +52,8 @@ pub fn header(course: Course) -> Header {
             budgets: Vec::new(),
             wrap: Some(Wrap::Autocommit),
         }],
+        traffic: None,
+        disturbances: Vec::new(),
         interval: Duration::from_millis(1),
         cadence: Cadence::Fixed,
         gap_floor: Duration::from_millis(10),

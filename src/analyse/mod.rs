@@ -6,6 +6,7 @@
 mod blind;
 mod blocked;
 mod holds;
+pub mod impact;
 mod lives;
 mod owner;
 mod scene;
@@ -28,6 +29,8 @@ use blind::Polls;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
+
+pub use impact::{DisturbanceFacts, Moment, Queue, TrafficFacts};
 
 /// Everything that a recording tells.
 #[derive(Debug, Clone)]
@@ -89,8 +92,14 @@ pub struct SamplingFacts {
 pub struct Replay {
     /// Which measurement it belongs to, from 1.
     pub repeat: u32,
+    /// When it began.
+    pub started: Mono,
     /// Its steps, those that were begun.
     pub steps: Vec<StepFacts>,
+    /// What ran beside them; None: nothing.
+    pub traffic: Option<TrafficFacts>,
+    /// Who was in the way, in the order in which they were in place.
+    pub disturbances: Vec<DisturbanceFacts>,
 }
 
 /// What was seen of a step.
@@ -98,6 +107,8 @@ pub struct Replay {
 pub struct StepFacts {
     /// Its place in the header's list.
     pub step: usize,
+    /// Its replay's place in the timeline.
+    pub replay: usize,
     /// When it began.
     pub started: Mono,
     /// How long it took; None when the recording was cut.
@@ -122,6 +133,8 @@ pub struct StepFacts {
     pub foreign_holds: Vec<Hold>,
     /// Sessions that stood behind the migration.
     pub blocked: Vec<Blocked>,
+    /// Who stood in its way, and behind it.
+    pub queue: Queue,
     /// The longest hold that could have come and gone unseen.
     pub blind: Duration,
     /// What it did to tables.
@@ -195,6 +208,12 @@ pub struct Hold {
     pub wait: Bounds,
     /// From the step's start to the moment by which it was surely granted.
     pub granted_after: Duration,
+    /// When it was asked for, since the replay began; None: it was granted at once, or nothing tells.
+    pub asked: Option<Moment>,
+    /// When it was granted, since the replay began.
+    pub granted: Moment,
+    /// When it was released, since the replay began.
+    pub released: Moment,
     /// The statement, or one of those, that took it; empty when nothing tells.
     pub granted_by: Vec<String>,
     /// The statements that ran while it was still held, longest first, the first ten of them.
@@ -269,14 +288,17 @@ impl Analyst {
                     notes,
                 });
             }
-            Event::ReplayStarted { repeat, .. } => {
+            Event::ReplayStarted { repeat, at, .. } => {
                 self.close_step();
                 self.lives = Lives::default();
                 self.backends = Backends::default();
                 self.polls = Polls::NotYet;
                 self.timeline.replays.push(Replay {
                     repeat,
+                    started: at,
                     steps: Vec::new(),
+                    traffic: None,
+                    disturbances: Vec::new(),
                 });
             }
             Event::StepStarted { step, at } => {
@@ -357,12 +379,15 @@ impl Analyst {
         };
         let external =
             matches!(&self.timeline.stage, Some(stage) if stage.kind == StageKind::External);
-        let facts = open.close(
+        let began = self.timeline.replays.last().map(|replay| replay.started);
+        let mut facts = open.close(
+            began.unwrap_or_default(),
             &self.lives,
             &self.backends,
             owner::Neighbours::of(external),
             self.timeline.header.gap_floor,
         );
+        facts.replay = self.timeline.replays.len().saturating_sub(1);
         if let Some(replay) = self.timeline.replays.last_mut() {
             replay.steps.push(facts);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Mono;
-use crate::pg::names::{MIGRATION_PREFIX, WATCHER_PREFIX};
+use crate::pg::names::{DISTURBANCE_PREFIX, MIGRATION_PREFIX, TRAFFIC, WATCHER_PREFIX};
 use crate::recording::format::Backend;
 
 /// Whose session it is.
@@ -80,6 +80,10 @@ impl Backends {
             Owner::Migration
         } else if backend.application.starts_with(WATCHER_PREFIX) {
             Owner::Watcher
+        } else if backend.application == TRAFFIC
+            || backend.application.starts_with(DISTURBANCE_PREFIX)
+        {
+            Owner::Foreign
         } else if backend.backend_type == "client backend" && neighbours == Neighbours::Nobody {
             Owner::Migration
         } else if matches!(backend.backend_type.as_str(), "client backend" | "") {

@@ -9,7 +9,7 @@ use super::lives::Life;
 use super::owner::{Backends, Neighbours, Owner};
 use super::session::Session;
 use super::step::OpenStep;
-use super::{Blocked, Hold, Holder, StepFacts};
+use super::{Blocked, Hold, Holder, Moment, StepFacts};
 use crate::bounds::Bounds;
 use crate::clock::Mono;
 use crate::recording::format::{Claim, LockRow, Origin};
@@ -21,6 +21,8 @@ const LENGTHENERS: usize = 10;
 
 /// A step with its surroundings, at its end.
 pub struct Scene<'a> {
+    /// When the replay began.
+    pub began: Mono,
     /// The step.
     pub step: &'a OpenStep,
     /// Who was on the server.
@@ -72,6 +74,14 @@ impl Scene<'_> {
             self.session(life.row.pid),
             (self.step.started, self.end),
         )
+    }
+
+    /// A moment of the replay.
+    pub(super) fn moment(&self, earliest: Mono, latest: Option<Mono>) -> Moment {
+        Moment {
+            earliest: earliest.since(self.began),
+            latest: latest.map(|latest| latest.since(self.began)),
+        }
     }
 
     /// Fills in the holds: the migration's, the ignored and the others'.
@@ -186,6 +196,9 @@ impl Scene<'_> {
             hold: edges.hold(),
             wait: holds::wait(asked, edges),
             granted_after: edges.granted_by.since(self.step.started),
+            asked: asked.map(|asked| self.moment(asked.granted_from, Some(asked.granted_by))),
+            granted: self.moment(edges.granted_from, Some(edges.granted_by)),
+            released: self.moment(edges.released_from, edges.released_by),
             granted_by,
             lengthened_by,
         }

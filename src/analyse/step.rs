@@ -10,7 +10,7 @@ use super::owner::{Backends, Neighbours};
 use super::scene::Scene;
 use super::session::{Bracket, Session};
 use super::text::Text;
-use super::{BatchFacts, CommandFacts, StatementFacts, StepFacts};
+use super::{BatchFacts, CommandFacts, Queue, StatementFacts, StepFacts};
 use crate::clock::Mono;
 use crate::recording::format::{Event, Outcome, Poll, Relation, StatementError, Trace};
 
@@ -191,6 +191,7 @@ impl OpenStep {
     /// Works out what the step held and whom it blocked.
     pub fn close(
         self,
+        began: Mono,
         lives: &Lives,
         backends: &Backends,
         neighbours: Neighbours,
@@ -198,6 +199,7 @@ impl OpenStep {
     ) -> StepFacts {
         let end = self.finished.unwrap_or_else(|| self.last_moment());
         let scene = Scene {
+            began,
             step: &self,
             backends,
             neighbours,
@@ -210,6 +212,7 @@ impl OpenStep {
         let lives: Vec<&Life> = lives.iter().collect();
         let mut facts = StepFacts {
             step: self.step,
+            replay: 0,
             started: self.started,
             elapsed: self.finished.map(|at| at.since(self.started)),
             attempts: self.attempts,
@@ -222,6 +225,7 @@ impl OpenStep {
             ignored_holds: 0,
             foreign_holds: Vec::new(),
             blocked: scene.blocked(&lives),
+            queue: Queue::default(),
             blind: self
                 .watch
                 .blind(&self.windows(end), gap_floor, (self.started, end)),

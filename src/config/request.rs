@@ -233,6 +233,8 @@ impl Request<'_> {
         }
         let settings = &travels.settings;
         Ok(Plan {
+            traffic: None,
+            disturbances: Vec::new(),
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
             snapshot,

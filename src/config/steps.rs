@@ -13,7 +13,7 @@ use super::scenario::StepText;
 use super::script::{self, Keyset, Origin, VariablesFrom};
 use super::suggest::listed;
 use super::units::{self, Unfit};
-use crate::plan::{BatchWork, CommandWork, Policy, Retry, SqlWork, Step, StepKind, Work};
+use crate::plan::{BatchWork, CommandWork, Impact, Policy, Retry, SqlWork, Step, StepKind, Work};
 use crate::{Error, Result};
 
 /// What libpq and the usual frameworks read: set by the stage, so that a command reaches it alone.
@@ -89,6 +89,7 @@ impl Scenario<'_> {
         };
         let retry = self.retry(at, text)?;
         Ok(Step {
+            impact: Impact::default(),
             name,
             work,
             budgets: budgets::of_step(self.document, at, text, self.policy)?,
@@ -320,6 +321,7 @@ pub fn of_files(
         }
         let origin = Origin::file(file, VariablesFrom::CommandLine);
         steps.push(Step {
+            impact: Impact::default(),
             name,
             work: Work::Sql(script::sql_work(&origin, text, variables, None)?),
             budgets: Vec::new(),

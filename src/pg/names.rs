@@ -10,3 +10,7 @@ pub const SAMPLER: &str = "lockproof sampler";
 pub const INQUIRY: &str = "lockproof inquiry";
 /// The session that reads the catalogue around a step.
 pub const OBSERVER: &str = "lockproof observer";
+/// Sessions of the traffic.
+pub const TRAFFIC: &str = "lockproof/traffic";
+/// Sessions of a disturbance begin so; its name follows.
+pub const DISTURBANCE_PREFIX: &str = "lockproof/disturbance ";

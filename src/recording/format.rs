@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::traffic::{DisturbanceHeader, Request, Requests, TrafficHeader, TrafficSummary};
 use crate::clock::Mono;
 use crate::pg::LockMode;
-use crate::plan::{Budget, Cadence, Literals, Policy, ScenarioId, StepKind, Warmth, Wrap};
+use crate::plan::{Budget, Cadence, Impact, Literals, Policy, ScenarioId, StepKind, Warmth, Wrap};
 use crate::stage::{Cloned, StageKind};
 
 /// The version that this code writes; it reads no other.
@@ -34,6 +35,12 @@ pub struct Header {
     pub policy: Policy,
     /// The steps, in order.
     pub steps: Vec<StepHeader>,
+    /// What ran beside them; None: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficHeader>,
+    /// Who was in the way: events name them by their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbances: Vec<DisturbanceHeader>,
     /// The longest time between two samples that was asked for.
     #[serde(with = "crate::clock::nanos")]
     pub interval: Duration,
@@ -71,6 +78,9 @@ pub struct StepHeader {
     pub kind: StepKind,
     /// Its own budgets.
     pub budgets: Vec<Budget>,
+    /// Its own budgets of what applications feel.
+    #[serde(default)]
+    pub impact: Impact,
     /// How its statements are put into transactions; None unless the kind is sql.
     pub wrap: Option<Wrap>,
 }
@@ -500,6 +510,41 @@ pub enum Event {
         /// Of a poll.
         round_trip: Quantiles,
         /// None unless it ended because its connection broke.
+        error: Option<String>,
+    },
+    /// Traffic begins; the first slice with it.
+    TrafficStarted {
+        /// When.
+        at: Mono,
+    },
+    /// Requests of it ended.
+    Requests(Requests),
+    /// One of the slowest requests of a window.
+    Request(Request),
+    /// Traffic ended.
+    TrafficEnded {
+        /// When.
+        at: Mono,
+        /// What became of it.
+        #[serde(flatten)]
+        summary: TrafficSummary,
+    },
+    /// A disturbance is in place.
+    DisturbanceBegan {
+        /// Its place in the header's list.
+        disturbance: usize,
+        /// When.
+        at: Mono,
+        /// Its server processes, as far as they are known by then.
+        pids: Vec<i32>,
+    },
+    /// A disturbance is over.
+    DisturbanceEnded {
+        /// Its place in the header's list.
+        disturbance: usize,
+        /// When.
+        at: Mono,
+        /// Why it ended by itself; None when it was ended, or had done all that it does.
         error: Option<String>,
     },
     /// The stage is gone or was given up.

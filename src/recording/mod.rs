@@ -5,6 +5,7 @@
 
 pub mod format;
 pub mod read;
+pub mod traffic;
 pub mod write;
 
 pub use format::{Event, Header};

@@ -37,7 +37,7 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
         .steps
         .iter()
         .zip(&judgement.steps)
-        .map(|(header, judged)| step(header, judged, policy))
+        .map(|(header, judged)| step(timeline, header, judged, policy))
         .collect();
     let findings = header
         .steps
@@ -86,12 +86,14 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
         }),
         policy: Policy {
             budgets: policy.budgets.iter().map(budget).collect(),
+            impact: impact(policy.impact),
         },
         verdict: judgement.verdict,
         hold_ms: distribution::of(holds(judgement)),
         steps,
         findings,
         traffic: None,
+        disturbances: Vec::new(),
         sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
             interval_ms: ms(header.interval),
             cadence: header.cadence,
@@ -105,12 +107,19 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
     }
 }
 
-fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> Step {
+fn step(
+    timeline: &Timeline,
+    header: &StepHeader,
+    judged: &StepJudgement,
+    policy: &plan::Policy,
+) -> Step {
     let empty = Step {
         name: header.name.clone(),
         kind: header.kind,
         verdict: judged.verdict,
         budgets: header.budgets.iter().map(budget).collect(),
+        impact: impact(header.impact),
+        started_ms: None,
         elapsed_ms: None,
         attempts: 0,
         replays: judged.replays,
@@ -123,14 +132,18 @@ fn step(header: &StepHeader, judged: &StepJudgement, policy: &plan::Policy) -> S
         ignored_holds: 0,
         foreign_holds: Vec::new(),
         blocked: Vec::new(),
+        queue: None,
+        traffic: Vec::new(),
         unseen_ms_max: 0.0,
         evidence: Evidence::default(),
     };
     let Some(facts) = &judged.facts else {
         return empty;
     };
+    let began = timeline.replays.get(facts.replay);
     let judged_mode = |mode: LockMode| policy.budget_for(mode, &header.budgets).is_some();
     Step {
+        started_ms: began.map(|replay| ms(facts.started.since(replay.started))),
         elapsed_ms: facts.elapsed.map(ms),
         attempts: facts.attempts,
         neighbours: facts.neighbours,
@@ -182,6 +195,9 @@ fn hold(facts: &analyse::Hold, judged: bool) -> Hold {
         pid: facts.pid,
         hold_ms: span(facts.hold),
         wait_ms: span(facts.wait),
+        asked_at_ms: facts.asked.map(moment),
+        granted_at_ms: moment(facts.granted),
+        released_at_ms: moment(facts.released),
         granted_by: (!facts.granted_by.is_empty()).then(|| facts.granted_by.join(" | ")),
         lengthened_by: facts.lengthened_by.clone(),
         judged,
@@ -232,6 +248,24 @@ fn span(bounds: Bounds) -> Span {
     Span {
         at_least: micros(bounds.at_least()).floor() / 1e3,
         at_most: bounds.at_most().map(|most| micros(most).ceil() / 1e3),
+    }
+}
+
+fn moment(moment: analyse::Moment) -> Span {
+    let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
+    Span {
+        at_least: micros(moment.earliest).floor() / 1e3,
+        at_most: moment.latest.map(|latest| micros(latest).ceil() / 1e3),
+    }
+}
+
+fn impact(impact: plan::Impact) -> model::impact::Impact {
+    model::impact::Impact {
+        exclusion_ms: impact.exclusion.map(ms),
+        blocked_requests: impact.blocked_requests,
+        victim_wait_ms: impact.victim_wait.map(ms),
+        p99_increase: impact.p99_increase,
+        timeouts: impact.timeouts,
     }
 }
 

@@ -16,8 +16,10 @@ use crate::analyse::Timeline;
 use crate::clock::{self, Clock};
 use crate::interrupt::Interrupt;
 use crate::judge::{self, Judgement};
+use crate::plan::traffic::SLICE;
 use crate::plan::{Plan, Work};
 use crate::recording::format::{Header, StepHeader, VERSION};
+use crate::recording::traffic::{DisturbanceHeader, TrafficHeader};
 use crate::report::{Report, build};
 use crate::stage::Watch;
 use crate::{Error, Result};
@@ -126,10 +128,33 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
                 name: step.name.clone(),
                 kind: step.work.kind(),
                 budgets: step.budgets.clone(),
+                impact: step.impact,
                 wrap: match &step.work {
                     Work::Sql(work) => Some(work.wrap),
                     _ => None,
                 },
+            })
+            .collect(),
+        traffic: plan.traffic.as_ref().map(|traffic| TrafficHeader {
+            operations: traffic
+                .operations
+                .iter()
+                .map(|operation| (operation.name.clone(), operation.weight))
+                .collect(),
+            load: traffic.load,
+            front: traffic.front,
+            baseline: traffic.baseline,
+            settle: traffic.settle,
+            seed: traffic.seed,
+            slice: SLICE,
+        }),
+        disturbances: plan
+            .disturbances
+            .iter()
+            .map(|disturbance| DisturbanceHeader {
+                name: disturbance.name.clone(),
+                kind: disturbance.kind.name().to_owned(),
+                begins: disturbance.begins.clone(),
             })
             .collect(),
         interval: plan.interval,

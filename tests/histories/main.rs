@@ -23,6 +23,7 @@ use world::{Step, StepSeed, World, seed};
 fn header(steps: usize, gap_floor: Duration) -> Header {
     let step = |index| StepHeader {
         name: format!("step {index}"),
+        impact: Default::default(),
         kind: StepKind::Sql,
         budgets: Vec::new(),
         wrap: None,
@@ -38,6 +39,8 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
         },
         policy: Policy::default(),
         steps: (0..steps).map(step).collect(),
+        traffic: None,
+        disturbances: Vec::new(),
         interval: Duration::from_millis(2),
         cadence: Cadence::Fixed,
         gap_floor,

@@ -1,5 +1,7 @@
 //! The report: names here are relied upon by scripts, so they change only with `schema_version`.
 
+pub mod impact;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -44,8 +46,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Distribution of the upper bounds of all judged ACCESS EXCLUSIVE holds; null when there was none.
     pub hold_ms: Option<Distribution>,
-    /// What applications would have felt; always null: no traffic is run.
-    pub traffic: Option<()>,
+    /// What ran beside the migration; null: nothing.
+    pub traffic: Option<impact::Traffic>,
+    /// Who was in the migration's way, as the scenario declares it.
+    pub disturbances: Vec<impact::Disturbance>,
     /// How well it was watched; null when the recording was cut.
     pub sampling: Option<Sampling>,
     /// What one staging server cannot show, and oddities of this run.
@@ -115,6 +119,8 @@ pub struct Clone {
 pub struct Policy {
     /// Budgets of all steps.
     pub budgets: Vec<Budget>,
+    /// Budgets of all steps for what applications feel.
+    pub impact: impact::Impact,
 }
 
 /// How long one hold may last.
@@ -144,6 +150,10 @@ pub struct Step {
     pub verdict: Verdict,
     /// Budgets of its own.
     pub budgets: Vec<Budget>,
+    /// Its own budgets for what applications feel.
+    pub impact: impact::Impact,
+    /// When it began, from the start of the replay that decided it; null when it was not reached.
+    pub started_ms: Option<f64>,
     /// How long it took; null when it did not end.
     pub elapsed_ms: Option<f64>,
     /// Attempts that `lock_timeout` made necessary, the first included.
@@ -169,6 +179,10 @@ pub struct Step {
     pub foreign_holds: Vec<Hold>,
     /// Sessions that stood behind the migration.
     pub blocked: Vec<Blocked>,
+    /// Who stood in its way, and behind it; null when it was not reached.
+    pub queue: Option<impact::Queue>,
+    /// How the traffic fared meanwhile, by operation; empty where none is run.
+    pub traffic: Vec<impact::OperationTraffic>,
     /// No hold longer than this could have come and gone unseen.
     pub unseen_ms_max: f64,
     /// What was seen on tables.
@@ -250,6 +264,12 @@ pub struct Hold {
     pub hold_ms: Span,
     /// Asked → granted.
     pub wait_ms: Span,
+    /// When it was asked for, from the start of the replay; null: it was granted at once.
+    pub asked_at_ms: Option<Span>,
+    /// When it was granted: not before, and not after.
+    pub granted_at_ms: Span,
+    /// When it was released.
+    pub released_at_ms: Span,
     /// The statement that took it, or those of which one did; null when nothing tells.
     pub granted_by: Option<String>,
     /// Statements that ran while it was still held, longest first.
