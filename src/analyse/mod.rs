@@ -13,6 +13,7 @@ mod scene;
 mod session;
 mod step;
 mod text;
+mod traffic;
 
 use std::time::Duration;
 
@@ -23,12 +24,14 @@ use crate::plan::Warmth;
 use crate::recording::format::{
     Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
+use crate::recording::traffic::TrafficSummary;
 use crate::stage::{Cloned, StageKind};
 
 use blind::Polls;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
+use traffic::OpenTraffic;
 
 pub use impact::{DisturbanceFacts, Moment, Queue, TrafficFacts};
 
@@ -241,6 +244,7 @@ pub struct Analyst {
     backends: Backends,
     polls: Polls,
     open: Option<OpenStep>,
+    traffic: Option<OpenTraffic>,
 }
 
 impl Analyst {
@@ -259,6 +263,7 @@ impl Analyst {
             backends: Backends::default(),
             polls: Polls::NotYet,
             open: None,
+            traffic: None,
         }
     }
 
@@ -290,6 +295,7 @@ impl Analyst {
             }
             Event::ReplayStarted { repeat, at, .. } => {
                 self.close_step();
+                self.close_traffic(None);
                 self.lives = Lives::default();
                 self.backends = Backends::default();
                 self.polls = Polls::NotYet;
@@ -349,6 +355,56 @@ impl Analyst {
                     error,
                 });
             }
+            Event::TrafficStarted { at } => {
+                self.close_traffic(None);
+                if let (Some(replay), Some(header)) =
+                    (self.timeline.replays.last(), &self.timeline.header.traffic)
+                {
+                    self.traffic = Some(OpenTraffic::new(at, replay.started, header.slice));
+                }
+            }
+            Event::Requests(requests) => {
+                if let Some(traffic) = &mut self.traffic {
+                    traffic.requests(&requests);
+                }
+            }
+            Event::Request(request) => {
+                if let Some(traffic) = &mut self.traffic {
+                    traffic.request(&request);
+                }
+            }
+            Event::TrafficEnded { summary, .. } => self.close_traffic(Some(summary)),
+            Event::DisturbanceBegan {
+                disturbance,
+                at,
+                pids,
+            } => {
+                if let Some(replay) = self.timeline.replays.last_mut() {
+                    replay.disturbances.push(DisturbanceFacts {
+                        disturbance,
+                        began: at.since(replay.started),
+                        ended: None,
+                        pids,
+                        error: None,
+                    });
+                }
+            }
+            Event::DisturbanceEnded {
+                disturbance,
+                at,
+                error,
+            } => {
+                let replay = self.timeline.replays.last_mut();
+                let began = replay.map(|replay| (replay.started, &mut replay.disturbances));
+                if let Some((started, disturbances)) = began
+                    && let Some(facts) = disturbances
+                        .iter_mut()
+                        .rfind(|facts| facts.disturbance == disturbance)
+                {
+                    facts.ended = Some(at.since(started));
+                    facts.error = error;
+                }
+            }
             Event::StageLost { message } => self.timeline.stage_lost = Some(message),
             Event::RunFinished { finished_at } => {
                 self.close_step();
@@ -365,6 +421,7 @@ impl Analyst {
     /// Ends the analysis.
     pub fn finish(mut self) -> Timeline {
         self.close_step();
+        self.close_traffic(None);
         self.timeline
     }
 
@@ -390,6 +447,13 @@ impl Analyst {
         facts.replay = self.timeline.replays.len().saturating_sub(1);
         if let Some(replay) = self.timeline.replays.last_mut() {
             replay.steps.push(facts);
+        }
+    }
+
+    fn close_traffic(&mut self, summary: Option<TrafficSummary>) {
+        let replay = self.timeline.replays.last_mut();
+        if let (Some(traffic), Some(replay)) = (self.traffic.take(), replay) {
+            replay.traffic = Some(traffic.close(summary));
         }
     }
 
