@@ -216,7 +216,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs", "commands"]),
     (
         "comfy_table",
-        &["report/table.rs", "report/repeats.rs", "report/summary.rs"],
+        &[
+            "report/felt.rs",
+            "report/repeats.rs",
+            "report/summary.rs",
+            "report/table.rs",
+        ],
     ),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal"]),

@@ -4,6 +4,7 @@
 
 pub mod build;
 mod distribution;
+mod felt;
 mod fidelity;
 pub mod json;
 pub mod model;
@@ -11,6 +12,7 @@ mod repeats;
 pub mod summary;
 pub mod table;
 pub mod text;
+mod traffic;
 mod wording;
 
 pub use model::Report;
