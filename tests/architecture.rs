@@ -49,6 +49,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::hooked",
         ],
     ),
+    (
+        "disturb",
+        &["clock", "error", "pg", "plan", "recording::format", "stage"],
+    ),
     ("error", &["exit_code"]),
     ("exit_code", &[]),
     ("interrupt", &[]),
@@ -141,6 +145,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "analyse",
             "clock",
+            "disturb",
             "error",
             "interrupt",
             "judge",
@@ -227,7 +232,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["terminal"]),
     (
         "tokio_postgres",
-        &["observe", "pg", "replay", "run", "snapshot", "stage"],
+        &[
+            "disturb", "observe", "pg", "replay", "run", "snapshot", "stage",
+        ],
     ),
     ("rustls_native_certs", &["stage/tls"]),
     ("tokio_rustls", &["stage/tls"]),

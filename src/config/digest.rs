@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Budget, Step, Work, Wrap};
+use crate::plan::{Budget, Disturbance, Step, Work, Wrap};
 
 /// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
 ///
@@ -18,6 +18,7 @@ pub fn digest(
     variables: &BTreeMap<String, String>,
     budgets: &[Budget],
     steps: &[Step],
+    disturbances: &[Disturbance],
     folder: &Path,
 ) -> String {
     let canonical = Canonical {
@@ -26,6 +27,11 @@ pub fn digest(
         variables,
         budgets: in_order(budgets),
         steps: steps.iter().map(|step| of_step(step, folder)).collect(),
+        // As their Debug has them: every field, in order.
+        disturbances: disturbances
+            .iter()
+            .map(|disturbance| format!("{disturbance:?}"))
+            .collect(),
     };
     // Structs and sorted maps only: the bytes are the same on every machine. Nothing in them can fail.
     let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
@@ -43,6 +49,8 @@ struct Canonical<'a> {
     variables: &'a BTreeMap<String, String>,
     budgets: Vec<&'a Budget>,
     steps: Vec<CanonicalStep<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disturbances: Vec<String>,
 }
 
 #[derive(Serialize)]

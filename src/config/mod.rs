@@ -9,6 +9,7 @@ pub mod conf;
 pub mod create;
 pub mod digest;
 pub mod discover;
+pub mod disturbances;
 pub mod document;
 pub mod order;
 pub mod outputs;

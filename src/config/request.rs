@@ -10,12 +10,12 @@ use super::document::{Document, KeyPath};
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
-    Surroundings, budgets, digest, discover, option, script, snapshot, stage, steps, typed_policy,
-    variables, vars,
+    Surroundings, budgets, digest, discover, disturbances, option, script, snapshot, stage, steps,
+    typed_policy, variables, vars,
 };
 use crate::plan::{
-    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
-    StageChoice, Step, Warmth,
+    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Disturbance, Literals, Plan, Policy, ScenarioId,
+    SnapshotChoice, StageChoice, Step, Warmth,
 };
 use crate::snapshot::manifest::Travels;
 use crate::snapshot::{Manifest, Source};
@@ -92,6 +92,12 @@ impl Request<'_> {
             policy: &policy,
         }
         .steps(&typed.steps, notes)?;
+        let server = if self.choice.is_somebody_else_s() || snapshot.hooks.is_some() {
+            disturbances::Server::Theirs
+        } else {
+            disturbances::Server::Ours
+        };
+        let disturbances = disturbances::read(&document, &typed.disturbances, &steps, server)?;
 
         let name = match typed.name.as_deref().map(str::trim) {
             Some("") => return Err(document.error(&KeyPath::top("name"), "is empty")),
@@ -99,7 +105,7 @@ impl Request<'_> {
             None => self.folder_name(&folder),
         };
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, &folder),
+            digest: digest::digest(&name, &set, &policy.budgets, &steps, &disturbances, &folder),
             name,
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
@@ -115,6 +121,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                disturbances,
                 policy,
                 interval,
                 replays,
@@ -159,7 +166,7 @@ impl Request<'_> {
         let policy = Policy::default();
         let set = self.typed_variables.clone();
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, folder),
+            digest: digest::digest(&name, &set, &policy.budgets, &steps, &[], folder),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -175,6 +182,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                disturbances: Vec::new(),
                 policy,
                 interval,
                 replays,
@@ -199,6 +207,7 @@ impl Request<'_> {
             scenario,
             snapshot,
             steps,
+            disturbances,
             mut policy,
             interval,
             replays,
@@ -234,7 +243,7 @@ impl Request<'_> {
         let settings = &travels.settings;
         Ok(Plan {
             traffic: None,
-            disturbances: Vec::new(),
+            disturbances,
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
             snapshot,
@@ -451,6 +460,7 @@ struct Parts {
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,
+    disturbances: Vec<Disturbance>,
     policy: Policy,
     interval: Duration,
     replays: u32,

@@ -1,6 +1,6 @@
 //! What applications felt, for a terminal: a line a step, with the operation that suffered most.
 
-use comfy_table::{Cell, CellAlignment};
+use comfy_table::{Cell, CellAlignment, Table};
 
 use super::model::impact::{Disturbance, OperationTraffic, Traffic};
 use super::model::{Report, Step};
@@ -11,7 +11,24 @@ use crate::recording::traffic::Ending;
 
 /// None: nothing ran beside the migration.
 pub(super) fn render(report: &Report) -> Option<String> {
-    let traffic = report.traffic.as_ref()?;
+    if report.traffic.is_none() && report.disturbances.is_empty() {
+        return None;
+    }
+    let mut out = String::new();
+    if let Some(traffic) = &report.traffic {
+        out.push_str(&format!("  {}\n", head(traffic)));
+    }
+    for disturbance in &report.disturbances {
+        out.push_str(&format!("  {}\n", in_the_way(disturbance)));
+    }
+    if report.steps.iter().any(has_requests) {
+        out.push_str(&lines(&table(report)));
+        out.push('\n');
+    }
+    Some(out)
+}
+
+fn table(report: &Report) -> Table {
     let mut table = plain();
     table.set_header([
         "traffic in",
@@ -60,15 +77,7 @@ pub(super) fn render(report: &Report) -> Option<String> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut out = format!("  {}\n", head(traffic));
-    for disturbance in &report.disturbances {
-        out.push_str(&format!("  {}\n", in_the_way(disturbance)));
-    }
-    if report.steps.iter().any(has_requests) {
-        out.push_str(&lines(&table));
-        out.push('\n');
-    }
-    Some(out)
+    table
 }
 
 /// Endings without an answer, or with an error for one.
