@@ -222,6 +222,7 @@ const HOMES: &[(&str, &[&str])] = &[
     (
         "comfy_table",
         &[
+            "report/compare.rs",
             "report/felt.rs",
             "report/repeats.rs",
             "report/summary.rs",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use lockproof::analyse::Analyst;
+use lockproof::analyse::{Analyst, Timeline};
 use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::recording::read::Reader;
@@ -21,14 +21,8 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         .as_deref()
         .map(|path| Target::open(&Output::of(path)))
         .transpose()?;
-    let name = arguments.recording.display().to_string();
-    let mut reader = Reader::new(open(&arguments.recording)?, &name)?;
-    let policy = config::judged_by(arguments, &reader.header().policy)?;
-    let mut analyst = Analyst::new(reader.header().clone());
-    for event in reader.by_ref() {
-        analyst.push(event?);
-    }
-    let timeline = analyst.finish();
+    let timeline = timeline(&arguments.recording)?;
+    let policy = config::judged_by(arguments, &timeline.header.policy)?;
     let judgement = judging::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
     let code = show(&report, &policy, json, false, screen)?;
@@ -37,6 +31,16 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         Some(message) => Err(Error::stage(message)),
         None => Ok(code),
     }
+}
+
+/// All that a recording tells.
+pub fn timeline(recording: &Path) -> Result<Timeline> {
+    let mut reader = Reader::new(open(recording)?, &recording.display().to_string())?;
+    let mut analyst = Analyst::new(reader.header().clone());
+    for event in reader.by_ref() {
+        analyst.push(event?);
+    }
+    Ok(analyst.finish())
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

@@ -5,6 +5,7 @@
 
 pub mod budgets;
 pub mod carried;
+pub mod compare;
 pub mod conf;
 pub mod create;
 pub mod digest;

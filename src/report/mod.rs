@@ -3,6 +3,7 @@
 //! Nothing here measures or judges.
 
 pub mod build;
+pub mod compare;
 mod distribution;
 mod felt;
 mod fidelity;

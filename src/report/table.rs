@@ -5,7 +5,7 @@ use comfy_table::{
     Width,
 };
 
-use super::model::{Finding, Hold, Report, Step};
+use super::model::{Finding, Hold, Report, Span, Step};
 use super::text::{self, count, short};
 use super::{felt, fidelity, repeats};
 use crate::bounds::Bounds;
@@ -170,7 +170,7 @@ pub(super) fn lines(table: &Table) -> String {
 fn longest(step: &Step) -> (String, String) {
     match longest_of(&step.holds) {
         Some(hold) => (
-            span(hold),
+            span(hold.hold_ms),
             short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
         ),
         None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
@@ -191,11 +191,11 @@ pub(super) fn longest_of<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> Optio
         .max_by(|a, b| most(a).total_cmp(&most(b)))
 }
 
-/// How long a hold lasted.
-pub(super) fn span(hold: &Hold) -> String {
+/// How long something lasted.
+pub(super) fn span(span: Span) -> String {
     text::bounds(Bounds::new(
-        duration(hold.hold_ms.at_least),
-        hold.hold_ms.at_most.map(duration),
+        duration(span.at_least),
+        span.at_most.map(duration),
     ))
 }
 
