@@ -66,6 +66,15 @@ impl Prepared {
                     .help("a variable's name is letters, digits and `_`; put a space behind it"),
             );
         }
+        let glued = |c: char| c.is_ascii_alphanumeric() || "_$".contains(c) || !c.is_ascii();
+        if self.text.ends_with(glued) {
+            // `limit:n` would become the name `limit$1`.
+            return Err(Problem::new(
+                colon.span.start,
+                format!("`:{name}` is unclear: it touches what is before it"),
+            )
+            .help("put a space in front of it; in a slice, behind the colon"));
+        }
         self.variables.push((name.to_owned(), colon.span.start));
         self.text.push_str(&format!("${}", self.variables.len()));
         Ok(())
