@@ -1,10 +1,14 @@
 //! What is asked for → a plan, or the exact words of why not.
 
 mod any_text;
+mod pgbench;
 mod plans;
 mod refused;
 mod several;
+#[path = "../support/mod.rs"]
+mod support;
 mod traffic;
+mod traffic_refused;
 
 use std::fs;
 use std::path::PathBuf;

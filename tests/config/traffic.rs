@@ -250,3 +250,146 @@ fn the_marketplace_s_traffic_is_good() {
     let weights: f64 = traffic.operations.iter().map(|one| one.weight).sum();
     assert!((weights - 100.0).abs() < 1e-9, "{weights}");
 }
+
+#[test]
+fn scripts_come_with_their_weights_and_are_named_after_their_files() {
+    let site = Site::with("snapshot = \"listings\"\n[[steps]]\nfile = \"01.sql\"\n");
+    site.file(
+        "load/reads.sql",
+        "\\set id random(1, ${rows})\nSELECT * FROM listings WHERE id = :id;\n",
+    );
+    site.file(
+        "load/writes.sql",
+        "UPDATE listings SET note = 'x' WHERE id = :key;\n",
+    );
+    site.file("other/reads.sql", "SELECT 1;\n");
+    site.file("load/a@b.sql", "SELECT 2;\n");
+    let path = |name: &str| site.path(name).display().to_string();
+    let traffic = |name: &str| format!("--traffic={}", path(name));
+    let planned = site.good(&[
+        "s",
+        &traffic("load/reads.sql@9"),
+        &traffic("load/writes.sql@0.5"),
+        &traffic("other/reads.sql"),
+        &traffic("load/a@b.sql"),
+        "--var=key=7",
+        "--rate=50",
+    ]);
+    assert_eq!(planned.notes, Vec::<String>::new());
+    let operations = planned.plan.traffic.expect("there is traffic").operations;
+    let shown: Vec<(&str, f64)> = operations
+        .iter()
+        .map(|operation| (operation.name.as_str(), operation.weight))
+        .collect();
+    let (first, second) = (path("load/reads.sql"), path("other/reads.sql"));
+    assert_eq!(
+        shown,
+        [
+            (first.as_str(), 9.0),
+            ("writes", 0.5),
+            (second.as_str(), 1.0),
+            ("a@b", 1.0)
+        ]
+    );
+    assert_eq!(
+        operations[0].program,
+        [
+            set(
+                "id",
+                Expression::Call {
+                    function: Function::Random,
+                    arguments: vec![Expression::Integer(1), Expression::Integer(1_000_000)],
+                }
+            ),
+            sql("SELECT * FROM listings WHERE id = $1", &["id"], 2),
+        ]
+    );
+    assert_eq!(
+        operations[1].program,
+        [
+            set("key", Expression::Integer(7)),
+            sql("UPDATE listings SET note = 'x' WHERE id = $1", &["key"], 1),
+        ]
+    );
+    // The same without the option: nothing gives it a value.
+    let story = site.bad(&["s", &traffic("load/writes.sql")]);
+    assert!(story.contains("`:key` has no value"), "{story}");
+    let story = site.bad(&["s", &traffic("other/reads.sql"), "--var=key=7"]);
+    assert!(story.contains("`--var key` sets nothing"), "{story}");
+}
+
+#[test]
+fn plain_files_have_traffic_as_well() {
+    let site = Site::new();
+    site.file(
+        "s/traffic.toml",
+        "[variables]\nshare = 5\n[[operations]]\nscript = \"load/a.sql\"\nweight = 2\n",
+    );
+    site.file("s/load/a.sql", "SELECT 1;\n\nSELECT :share, ${share};\n");
+    let planned = site.good(&["s", "--snapshot", "listings", "--var", "share=6"]);
+    let [operation] = &planned.plan.traffic.expect("there is traffic").operations[..] else {
+        panic!("one operation")
+    };
+    assert_eq!(operation.name, "a");
+    assert_eq!(
+        operation.origin,
+        site.path("s/load/a.sql").display().to_string()
+    );
+    assert_eq!(
+        operation.program,
+        [
+            set("share", Expression::Integer(6)),
+            sql("SELECT 1", &[], 1),
+            sql("SELECT $1, 6", &["share"], 3),
+        ]
+    );
+}
+
+#[test]
+fn notes_tell_what_traffic_does_not_do() {
+    let site = with(
+        "[front]\nslow = \"1s\"\nrequest_timeout = \"1s\"\n[[operations]]\nname = \"a\"\n\
+         sql = \"SELECT 1\"\nparameters = { id = { value = 1 } }",
+    );
+    let shown = |arguments: &[&str]| {
+        let root = format!("{}/", site.root().display());
+        let notes = site.good(arguments).notes;
+        notes
+            .iter()
+            .map(|note| note.replace(&root, ""))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(&["s"]),
+        [
+            "the traffic of `s/traffic.toml` runs beside the migration; `--no-traffic` leaves it out",
+            "no answer can be slow: `front.slow` of `s/traffic.toml` is not shorter than its `request_timeout`",
+            "`operations[0].sql` of `s/traffic.toml` gives `:id` a value that nothing uses",
+        ]
+    );
+    assert_eq!(
+        shown(&["s", "--no-traffic", "--rate=5"]),
+        Vec::<String>::new()
+    );
+    let bare = Site::with("snapshot = \"listings\"\n[[steps]]\nfile = \"01.sql\"\n");
+    assert_eq!(
+        bare.good(&["s", "--rate=5", "--seed=1"]).notes,
+        [
+            "`--rate` has no effect: there is no traffic",
+            "`--seed` has no effect: there is no traffic",
+        ]
+    );
+}
+
+#[test]
+fn traffic_on_a_server_of_somebody_else_is_told_to_stay() {
+    let site = with("[[operations]]\nname = \"a\"\nsql = \"DELETE FROM listings\"");
+    let stage = "--stage=postgres://u@localhost/staging";
+    let notes = site.good(&["s", stage]).notes;
+    let told = "what the traffic writes stays on the server, as the migration does";
+    assert!(notes.iter().any(|note| note == told), "{notes:?}");
+    let notes = site.good(&["s", stage, "--no-traffic"]).notes;
+    assert!(!notes.iter().any(|note| note == told), "{notes:?}");
+    let notes = site.good(&["s"]).notes;
+    assert!(!notes.iter().any(|note| note == told), "{notes:?}");
+}

@@ -88,7 +88,11 @@ impl Reader<'_> {
                     "leave one of them out: `rate` asks whether answers come or not, as users do, each of \
                      `clients` waits for its answer",
                 )),
-            (_, None) if typed.think.is_some() => foreign("think", "clients", "rate"),
+            (Some(_), None) if typed.think.is_some() => foreign("think", "clients", "rate"),
+            (None, None) if typed.think.is_some() => Err(self
+                .document
+                .error(&KeyPath::top("think"), "is for `clients`, and there are none")
+                .help("leave out `think`, or say how many `clients` there are")),
             (_, None) => Ok(Load::Open {
                 rate: match &typed.rate {
                     None => DEFAULT_RATE,

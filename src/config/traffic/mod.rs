@@ -236,10 +236,11 @@ fn number(value: &Value) -> Result<f64, Unfit> {
         _ => None,
     };
     number.filter(|number| number.is_finite()).ok_or_else(|| {
-        let shown = units::scalar(value).map_or_else(
-            || units::kind_of(value).to_owned(),
-            |text| format!("`{text}`"),
-        );
+        let shown = match value {
+            Value::String(text) => format!("`{text}`"),
+            Value::Float(number) => format!("`{number}`"),
+            other => units::kind_of(other).to_owned(),
+        };
         Unfit::new(
             format!("has to be a number, not {shown}"),
             "write it without quotes, such as `200` or `0.5`",
