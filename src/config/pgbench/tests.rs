@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::script::VariablesFrom;
 use super::*;
+use crate::plan::traffic::Function;
 
 fn read(text: &str) -> Result<Program, String> {
     read_with(text, &[], &[])
@@ -366,6 +367,12 @@ fn what_a_request_cannot_do_is_told_to_the_letter() {
             "\\set n 1\nSELECT 1 LIMIT:n",
             "`s.sql`, line 2, column 15: `:n` is unclear: it touches what is before it\n  \
              help: put a space in front of it; in a slice, behind the colon",
+        ),
+        (
+            "\\set a 1\nSELECT :a;\n SET LOCAL lock_timeout = :a;",
+            "`s.sql`, line 3, column 2: `SET LOCAL lock_timeout` takes no variable\n  \
+             help: the server takes values in SELECT, INSERT, UPDATE, DELETE and their like; for SET there is \
+             `SELECT set_config('name', :value, true)`",
         ),
         (
             "\\sleep",
