@@ -336,6 +336,11 @@ fn every_option_that_cannot_be_is_told() {
              help: name one .toml, or scripts; a .toml names its scripts in `[[operations]]`",
         ),
         (
+            vec![traffic("more.toml@2")],
+            "`--traffic` `more.toml@2`: a .toml has no weight\n  \
+             help: leave it out: each of its `[[operations]]` has a `weight`",
+        ),
+        (
             vec![traffic("bad.sql")],
             "`bad.sql`, line 2, column 1: `\\if` is not supported\n  \
              help: write each branch as a script of its own, with its weight",

@@ -113,11 +113,7 @@ impl Source {
     }
 
     fn typed(typed: &[String]) -> Result<Self> {
-        let is_description = |typed: &String| {
-            Path::new(typed)
-                .extension()
-                .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
-        };
+        let is_description = |typed: &String| scripts::is_toml(Path::new(typed));
         match typed {
             [only] if is_description(only) => Self::description(PathBuf::from(only)),
             _ => match typed.iter().find(|typed| is_description(typed)) {

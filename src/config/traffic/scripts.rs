@@ -38,6 +38,15 @@ pub fn read(typed: &[String]) -> Result<Vec<Script>> {
     let mut scripts: Vec<Script> = Vec::with_capacity(typed.len());
     for typed in typed {
         let (path, weight) = split(typed).map_err(|unfit| option("--traffic", unfit))?;
+        if is_toml(&path) {
+            return Err(option(
+                "--traffic",
+                Unfit::new(
+                    format!("`{typed}`: a .toml has no weight"),
+                    "leave it out: each of its `[[operations]]` has a `weight`",
+                ),
+            ));
+        }
         if scripts.iter().any(|script| script.file == path) {
             return Err(option(
                 "--traffic",
@@ -55,6 +64,12 @@ pub fn read(typed: &[String]) -> Result<Vec<Script>> {
         });
     }
     Ok(scripts)
+}
+
+/// A description, not a script.
+pub fn is_toml(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 /// `file@weight`, cut at the last `@` as pgbench does it.
