@@ -11,11 +11,11 @@ use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
     Surroundings, budgets, digest, discover, disturbances, option, script, snapshot, stage, steps,
-    typed_policy, variables, vars,
+    traffic, typed_policy, variables, vars,
 };
 use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Disturbance, Literals, Plan, Policy, ScenarioId,
-    SnapshotChoice, StageChoice, Step, Warmth,
+    SnapshotChoice, StageChoice, Step, Traffic, Warmth,
 };
 use crate::snapshot::manifest::Travels;
 use crate::snapshot::{Manifest, Source};
@@ -66,9 +66,13 @@ impl Request<'_> {
             path == "variables" || (path.starts_with("steps[") && path.ends_with("].sql"))
         })?;
         let typed: Scenario = document.read()?;
+        let key = typed.traffic.as_deref().map(|path| (&document, path));
+        let source = traffic::Source::find(self.run, &folder, key, notes)?;
+        let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = own
             .keys()
             .chain(snapshot.declared.keys())
+            .chain(of_traffic.iter().flatten())
             .map(String::as_str)
             .collect();
         variables::refuse_unknown(
@@ -98,6 +102,7 @@ impl Request<'_> {
             disturbances::Server::Ours
         };
         let disturbances = disturbances::read(&document, &typed.disturbances, &steps, server)?;
+        let traffic = self.traffic(source.as_ref(), &snapshot, &set, &steps, notes)?;
 
         let name = match typed.name.as_deref().map(str::trim) {
             Some("") => return Err(document.error(&KeyPath::top("name"), "is empty")),
@@ -105,7 +110,15 @@ impl Request<'_> {
             None => self.folder_name(&folder),
         };
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, &disturbances, &folder),
+            digest: digest::digest(
+                &name,
+                &set,
+                &policy.budgets,
+                &steps,
+                &disturbances,
+                traffic.as_ref(),
+                &folder,
+            ),
             name,
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
@@ -122,6 +135,7 @@ impl Request<'_> {
                 snapshot,
                 steps,
                 disturbances,
+                traffic,
                 policy,
                 interval,
                 replays,
@@ -146,10 +160,13 @@ impl Request<'_> {
             .map(|file| Ok((file.clone(), script::read(file)?)))
             .collect::<Result<Vec<_>>>()?;
         let snapshot = self.snapshot(folder, None)?;
+        let source = traffic::Source::find(self.run, folder, None, notes)?;
+        let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = texts
             .iter()
             .flat_map(|(_, text)| variables::placeholders(text))
             .chain(snapshot.declared.keys().map(String::as_str))
+            .chain(of_traffic.iter().flatten().map(String::as_str))
             .collect();
         variables::refuse_unknown(
             &self.typed_variables,
@@ -165,8 +182,17 @@ impl Request<'_> {
         };
         let policy = Policy::default();
         let set = self.typed_variables.clone();
+        let traffic = self.traffic(source.as_ref(), &snapshot, &set, &steps, notes)?;
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, &[], folder),
+            digest: digest::digest(
+                &name,
+                &set,
+                &policy.budgets,
+                &steps,
+                &[],
+                traffic.as_ref(),
+                folder,
+            ),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -183,6 +209,7 @@ impl Request<'_> {
                 snapshot,
                 steps,
                 disturbances: Vec::new(),
+                traffic,
                 policy,
                 interval,
                 replays,
@@ -208,6 +235,7 @@ impl Request<'_> {
             snapshot,
             steps,
             disturbances,
+            traffic,
             mut policy,
             interval,
             replays,
@@ -242,7 +270,7 @@ impl Request<'_> {
         }
         let settings = &travels.settings;
         Ok(Plan {
-            traffic: None,
+            traffic,
             disturbances,
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
@@ -264,6 +292,33 @@ impl Request<'_> {
                 Literals::Hidden
             },
         })
+    }
+
+    /// What runs beside the steps.
+    fn traffic(
+        &self,
+        source: Option<&traffic::Source>,
+        snapshot: &Snapshot,
+        set: &BTreeMap<String, String>,
+        steps: &[Step],
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Traffic>> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let context = traffic::Context {
+            run: self.run,
+            declared: &snapshot.declared,
+            set,
+        };
+        let decided = source.decide(&context, notes)?;
+        traffic::refuse_steps(&decided.operations, steps.iter().map(|step| &step.work))?;
+        if matches!(self.choice, StageChoice::External { .. }) {
+            notes.push(
+                "what the traffic writes stays on the server, as the migration does".to_owned(),
+            );
+        }
+        Ok(Some(decided))
     }
 
     /// The snapshot of the command line, else that of the scenario.
@@ -461,6 +516,7 @@ struct Parts {
     snapshot: SnapshotChoice,
     steps: Vec<Step>,
     disturbances: Vec<Disturbance>,
+    traffic: Option<Traffic>,
     policy: Policy,
     interval: Duration,
     replays: u32,

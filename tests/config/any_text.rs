@@ -1,4 +1,4 @@
-//! Whatever a scenario.toml holds, the answer is a plan or an error.
+//! Whatever a scenario.toml or a traffic.toml holds, the answer is a plan or an error.
 
 use proptest::prelude::*;
 
@@ -71,6 +71,41 @@ fn scenario_like() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
 }
 
+/// The same of traffic.
+fn traffic_like() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "rate = 5",
+        "rate = inf",
+        "rate = \"${rows}\"",
+        "clients = 3",
+        "think = \"1s\"",
+        "seed = -1",
+        "baseline = \"0s\"",
+        "[front]",
+        "pool = 2",
+        "slow = \"1ms\"",
+        "[variables]",
+        "a = 1",
+        "[[operations]]",
+        "[[operations]]",
+        "name = \"x\"",
+        "name = \"é\"",
+        "weight = 2.5",
+        "weight = \"${rows}\"",
+        "sql = \"SELECT :a, :b\"",
+        "sql = '''\n\\set b :a\nSELECT :b'''",
+        "sql = 'BEGIN'",
+        "script = \"01.sql\"",
+        "file = \"..\"",
+        "[operations.parameters]",
+        "a = { random = [1, 9] }",
+        "b = { values = [1, \"x\"] }",
+        "a = { column = \"t.\\\"I d\\\"\", distribution = \"zipf\" }",
+        "b = { value = [] }",
+    ]);
+    prop::collection::vec(line, 0..14).prop_map(|lines| lines.join("\n"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -79,6 +114,17 @@ proptest! {
         let site = Site::new();
         site.file("s/scenario.toml", bytes);
         let _ = site.plan(&["s"]);
+    }
+
+    #[test]
+    fn any_traffic_is_a_plan_or_an_error(
+        text in prop_oneof![3 => traffic_like(), 1 => any::<String>()],
+    ) {
+        let site = Site::new();
+        site.file("s/traffic.toml", text);
+        if let Err(story) = site.plan(&["s", "--snapshot", "listings"]) {
+            prop_assert!(!story.is_empty());
+        }
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! What is asked for → a plan, or the exact words of why not.
 
 mod any_text;
+mod pgbench;
 mod plans;
 mod refused;
 mod several;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+mod traffic_refused;
 
 use std::fs;
 use std::path::PathBuf;
@@ -83,7 +88,13 @@ impl Site {
             } else {
                 self.path(argument).display().to_string()
             });
-            let flags = ["--strict", "--keep", "--allow-unproven", "--literals"];
+            let flags = [
+                "--strict",
+                "--keep",
+                "--allow-unproven",
+                "--literals",
+                "--no-traffic",
+            ];
             value = option && !argument.contains('=') && !flags.contains(argument);
         }
         let cli = Cli::try_parse_from(typed).unwrap_or_else(|error| panic!("{error}"));
