@@ -154,6 +154,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // Literals of what a snapshot says of its rows are hidden like those of statements.
             "sql::normalise",
             "stage",
+            "traffic",
         ],
     ),
     (
@@ -177,6 +178,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sql", &[]),
+    (
+        "traffic",
+        &[
+            "clock",
+            "error",
+            "pg",
+            "plan",
+            "recording::format",
+            "recording::traffic",
+            "sql",
+            "stage::Endpoint",
+        ],
+    ),
     ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
 ];
 
@@ -218,11 +232,13 @@ const HOMES: &[(&str, &[&str])] = &[
         "comfy_table",
         &["report/table.rs", "report/repeats.rs", "report/summary.rs"],
     ),
-    ("hdrhistogram", &["observe", "report"]),
+    ("hdrhistogram", &["observe", "report", "traffic"]),
     ("indicatif", &["terminal"]),
     (
         "tokio_postgres",
-        &["observe", "pg", "replay", "run", "snapshot", "stage"],
+        &[
+            "observe", "pg", "replay", "run", "snapshot", "stage", "traffic",
+        ],
     ),
     ("rustls_native_certs", &["stage/tls"]),
     ("tokio_rustls", &["stage/tls"]),

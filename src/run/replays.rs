@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::beside::{Beside, Patience, Steps};
 use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
@@ -83,7 +84,7 @@ pub async fn replay(
                 return Err(error);
             }
         };
-        let outcome = steps(&run, &watchers, turn, conductor).await;
+        let outcome = accompanied(&run, &watchers, turn, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
             if error.trouble() != Trouble::Stage {
@@ -249,12 +250,36 @@ fn pace(plan: &Plan) -> Pace {
     )
 }
 
-async fn steps(
+/// The steps, with what runs beside them.
+async fn accompanied(
     run: &Run<'_>,
     watchers: &Watchers,
     turn: Turn,
     conductor: &mut Conductor,
 ) -> Result<()> {
+    let patience = Patience {
+        interrupt: run.interrupt,
+        sampler: &watchers.sampler,
+        watch: run.watch,
+    };
+    let Watchers { migration, .. } = watchers;
+    let beside = Beside::start(run.plan, migration, run.clock, conductor, patience).await?;
+    match steps(run, watchers, &beside, turn, conductor).await {
+        Ok(ended) => beside.finish(ended, patience).await,
+        Err(error) => {
+            beside.abort().await;
+            Err(error)
+        }
+    }
+}
+
+async fn steps(
+    run: &Run<'_>,
+    watchers: &Watchers,
+    beside: &Beside,
+    turn: Turn,
+    conductor: &mut Conductor,
+) -> Result<Steps> {
     let Watchers {
         observer,
         migration,
@@ -292,10 +317,10 @@ async fn steps(
         run.member.begin();
         conductor.tell(Event::StepStarted {
             step: index,
-            at: run.clock.now(),
+            at: beside.step_begins(),
         });
         let course = replay::run(&scene, step).await?;
-        let ended = run.clock.now();
+        let ended = beside.step_ends();
         if course.connection == Connection::Broken {
             still_there(observer).await?;
         }
@@ -324,10 +349,10 @@ async fn steps(
         });
         before = after;
         if failed {
-            break;
+            return Ok(Steps::Failed);
         }
     }
-    Ok(())
+    Ok(Steps::Whole)
 }
 
 /// Waits until the server has ended the step's sessions, so that their counters are written and
