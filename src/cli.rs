@@ -267,6 +267,39 @@ pub struct Run {
     )]
     pub jobs: Option<u32>,
 
+    /// What applications ask meanwhile: a traffic.toml, or pgbench scripts as FILE or FILE@WEIGHT; repeatable
+    ///
+    /// Runs beside the migration, from some seconds before its first step to some after its last one.
+    /// Without it, the scenario's `traffic` or a traffic.toml in its folder. In the environment
+    /// variable, one file a line.
+    #[arg(
+        long,
+        env = "LOCKPROOF_TRAFFIC",
+        value_name = "FILE",
+        help_heading = "Traffic"
+    )]
+    #[arg(value_delimiter = '\n', action = ArgAction::Append)]
+    pub traffic: Vec<String>,
+    /// Without traffic, whatever the scenario has
+    #[arg(long, env = "LOCKPROOF_NO_TRAFFIC", help_heading = "Traffic", value_parser = BoolishValueParser::new())]
+    pub no_traffic: bool,
+    /// Requests a second, whether earlier ones were answered or not [default: as the traffic says, else 100]
+    #[arg(
+        long,
+        env = "LOCKPROOF_RATE",
+        value_name = "N",
+        help_heading = "Traffic"
+    )]
+    pub rate: Option<f64>,
+    /// Another seed asks for other keys at other times [default: as the traffic says, else 42]
+    #[arg(
+        long,
+        env = "LOCKPROOF_SEED",
+        value_name = "N",
+        help_heading = "Traffic"
+    )]
+    pub seed: Option<u64>,
+
     /// The longest hold of ACCESS EXCLUSIVE, such as 50ms [default: 50ms]
     ///
     /// Wins over the scenario's own; a step's own budget, with its reason, stays.

@@ -62,6 +62,7 @@ fn its_toml_is_read_by_the_product() {
         "snapshots/travelling",
         "snapshots/thin",
         "s",
+        "traffic",
     ] {
         fs::create_dir_all(at(name)).expect("made");
     }
@@ -79,6 +80,11 @@ fn its_toml_is_read_by_the_product() {
         fs::write(at("snapshots/travelling").join(name), text).expect("written");
     }
     fs::write(at("s/scenario.toml"), scenario).expect("written");
+    fs::write(
+        at("traffic/listings.toml"),
+        include_str!("../scenarios/traffic/listings.toml"),
+    )
+    .expect("written");
     fs::write(
         at("s/01_add_column.sql"),
         "ALTER TABLE listings_listing ADD COLUMN category_v2 text;",

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Budget, Step, Work, Wrap};
+use super::pgbench::print;
+use crate::plan::{Budget, Front, Load, Step, Traffic, Work, Wrap};
 
 /// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
 ///
@@ -18,6 +19,7 @@ pub fn digest(
     variables: &BTreeMap<String, String>,
     budgets: &[Budget],
     steps: &[Step],
+    traffic: Option<&Traffic>,
     folder: &Path,
 ) -> String {
     let canonical = Canonical {
@@ -26,6 +28,7 @@ pub fn digest(
         variables,
         budgets: in_order(budgets),
         steps: steps.iter().map(|step| of_step(step, folder)).collect(),
+        traffic: traffic.map(of_traffic),
     };
     // Structs and sorted maps only: the bytes are the same on every machine. Nothing in them can fail.
     let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
@@ -43,6 +46,26 @@ struct Canonical<'a> {
     variables: &'a BTreeMap<String, String>,
     budgets: Vec<&'a Budget>,
     steps: Vec<CanonicalStep<'a>>,
+    // Left out where there is none: such a scenario has the digest that it had before there was traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<CanonicalTraffic<'a>>,
+}
+
+#[derive(Serialize)]
+struct CanonicalTraffic<'a> {
+    load: Load,
+    front: Front,
+    baseline: Duration,
+    settle: Duration,
+    seed: u64,
+    operations: Vec<CanonicalOperation<'a>>,
+}
+
+#[derive(Serialize)]
+struct CanonicalOperation<'a> {
+    name: &'a str,
+    weight: f64,
+    program: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +132,25 @@ fn of_step<'a>(step: &'a Step, folder: &Path) -> CanonicalStep<'a> {
         timeout: step.timeout,
         attempts: step.retry.attempts,
         backoff: step.retry.backoff,
+    }
+}
+
+fn of_traffic(traffic: &Traffic) -> CanonicalTraffic<'_> {
+    CanonicalTraffic {
+        load: traffic.load,
+        front: traffic.front,
+        baseline: traffic.baseline,
+        settle: traffic.settle,
+        seed: traffic.seed,
+        operations: traffic
+            .operations
+            .iter()
+            .map(|operation| CanonicalOperation {
+                name: &operation.name,
+                weight: operation.weight,
+                program: operation.program.iter().map(print::instruction).collect(),
+            })
+            .collect(),
     }
 }
 

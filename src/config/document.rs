@@ -169,6 +169,17 @@ impl<'t> Document<'t> {
         self.error(path, &unfit.message).help(unfit.help)
     }
 
+    /// The line that the first line of the text at `path` stands on, from 1.
+    pub fn text_line(&self, path: &KeyPath) -> usize {
+        let start = self.value_offset(path).unwrap_or(0);
+        let (line, _) = crate::sql::line_column(self.text, start);
+        // A line break right behind the opening quotes is none of the text.
+        let quotes = self.text.get(start..start + 3);
+        let behind = self.text.get(start + 3..).unwrap_or_default();
+        let opened = matches!(quotes, Some("\"\"\"" | "'''"));
+        line + usize::from(opened && behind.starts_with(['\n', '\r']))
+    }
+
     /// `` `scenario.toml`, line 7 ``.
     fn place(&self, path: &KeyPath) -> String {
         self.place_of(self.offset(path))
@@ -187,6 +198,15 @@ impl<'t> Document<'t> {
 
     /// Where the last part of the path that exists begins.
     fn offset(&self, path: &KeyPath) -> Option<usize> {
+        self.offsets(path).map(|(key, _)| key)
+    }
+
+    /// Where the value of that part begins.
+    fn value_offset(&self, path: &KeyPath) -> Option<usize> {
+        self.offsets(path).map(|(_, value)| value)
+    }
+
+    fn offsets(&self, path: &KeyPath) -> Option<(usize, usize)> {
         let mut found = None;
         let mut table = Some(&self.root);
         let mut array: Option<&toml::de::DeArray<'_>> = None;
@@ -197,14 +217,14 @@ impl<'t> Document<'t> {
                     else {
                         break;
                     };
-                    found = Some(key.span().start);
+                    found = Some((key.span().start, value.span().start));
                     value
                 }
                 Segment::Index(index) => {
                     let Some(value) = array.and_then(|array| array.get(*index)) else {
                         break;
                     };
-                    found = Some(value.span().start);
+                    found = Some((value.span().start, value.span().start));
                     value
                 }
             };

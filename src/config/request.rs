@@ -10,12 +10,12 @@ use super::document::{Document, KeyPath};
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
-    Surroundings, budgets, digest, discover, option, script, snapshot, stage, steps, typed_policy,
-    variables, vars,
+    Surroundings, budgets, digest, discover, option, script, snapshot, stage, steps, traffic,
+    typed_policy, variables, vars,
 };
 use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
-    StageChoice, Step, Warmth,
+    StageChoice, Step, Traffic, Warmth,
 };
 use crate::snapshot::manifest::Travels;
 use crate::snapshot::{Manifest, Source};
@@ -66,9 +66,13 @@ impl Request<'_> {
             path == "variables" || (path.starts_with("steps[") && path.ends_with("].sql"))
         })?;
         let typed: Scenario = document.read()?;
+        let key = typed.traffic.as_deref().map(|path| (&document, path));
+        let source = traffic::Source::find(self.run, &folder, key, notes)?;
+        let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = own
             .keys()
             .chain(snapshot.declared.keys())
+            .chain(of_traffic.iter().flatten())
             .map(String::as_str)
             .collect();
         variables::refuse_unknown(
@@ -92,6 +96,7 @@ impl Request<'_> {
             policy: &policy,
         }
         .steps(&typed.steps, notes)?;
+        let traffic = self.traffic(source.as_ref(), &snapshot, &set, &steps, notes)?;
 
         let name = match typed.name.as_deref().map(str::trim) {
             Some("") => return Err(document.error(&KeyPath::top("name"), "is empty")),
@@ -99,7 +104,14 @@ impl Request<'_> {
             None => self.folder_name(&folder),
         };
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, &folder),
+            digest: digest::digest(
+                &name,
+                &set,
+                &policy.budgets,
+                &steps,
+                traffic.as_ref(),
+                &folder,
+            ),
             name,
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
@@ -115,6 +127,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                traffic,
                 policy,
                 interval,
                 replays,
@@ -139,10 +152,13 @@ impl Request<'_> {
             .map(|file| Ok((file.clone(), script::read(file)?)))
             .collect::<Result<Vec<_>>>()?;
         let snapshot = self.snapshot(folder, None)?;
+        let source = traffic::Source::find(self.run, folder, None, notes)?;
+        let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = texts
             .iter()
             .flat_map(|(_, text)| variables::placeholders(text))
             .chain(snapshot.declared.keys().map(String::as_str))
+            .chain(of_traffic.iter().flatten().map(String::as_str))
             .collect();
         variables::refuse_unknown(
             &self.typed_variables,
@@ -158,8 +174,16 @@ impl Request<'_> {
         };
         let policy = Policy::default();
         let set = self.typed_variables.clone();
+        let traffic = self.traffic(source.as_ref(), &snapshot, &set, &steps, notes)?;
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, folder),
+            digest: digest::digest(
+                &name,
+                &set,
+                &policy.budgets,
+                &steps,
+                traffic.as_ref(),
+                folder,
+            ),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -175,6 +199,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                traffic,
                 policy,
                 interval,
                 replays,
@@ -199,6 +224,7 @@ impl Request<'_> {
             scenario,
             snapshot,
             steps,
+            traffic,
             mut policy,
             interval,
             replays,
@@ -233,7 +259,7 @@ impl Request<'_> {
         }
         let settings = &travels.settings;
         Ok(Plan {
-            traffic: None,
+            traffic,
             disturbances: Vec::new(),
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
@@ -255,6 +281,33 @@ impl Request<'_> {
                 Literals::Hidden
             },
         })
+    }
+
+    /// What runs beside the steps.
+    fn traffic(
+        &self,
+        source: Option<&traffic::Source>,
+        snapshot: &Snapshot,
+        set: &BTreeMap<String, String>,
+        steps: &[Step],
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Traffic>> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let context = traffic::Context {
+            run: self.run,
+            declared: &snapshot.declared,
+            set,
+        };
+        let decided = source.decide(&context, notes)?;
+        traffic::refuse_steps(&decided.operations, steps.iter().map(|step| &step.work))?;
+        if matches!(self.choice, StageChoice::External { .. }) {
+            notes.push(
+                "what the traffic writes stays on the server, as the migration does".to_owned(),
+            );
+        }
+        Ok(Some(decided))
     }
 
     /// The snapshot of the command line, else that of the scenario.
@@ -451,6 +504,7 @@ struct Parts {
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,
+    traffic: Option<Traffic>,
     policy: Policy,
     interval: Duration,
     replays: u32,

@@ -25,6 +25,8 @@ pub struct Scenario {
     pub _description: Option<String>,
     /// A name or a path.
     pub snapshot: Option<String>,
+    /// A traffic.toml, from the scenario's folder.
+    pub traffic: Option<PathBuf>,
     /// The oldest that the snapshot may be.
     pub max_age: Option<Value>,
     /// What is in memory when a replay begins.

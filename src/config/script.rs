@@ -9,7 +9,7 @@ use super::document::undefined_help;
 use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
-use crate::sql::{Statement, TransactionControl, Verb, line_column, split};
+use crate::sql::{SplitError, Statement, TransactionControl, Verb, line_column, split};
 use crate::{Error, Result};
 
 /// Where a text came from.
@@ -42,7 +42,7 @@ impl Origin {
         }
     }
 
-    fn error(&self, line: usize, message: impl std::fmt::Display) -> Error {
+    pub(super) fn error(&self, line: usize, message: impl std::fmt::Display) -> Error {
         Error::usage(format!("{}, line {line}: {message}", self.shown))
     }
 
@@ -192,7 +192,12 @@ pub enum Keyset {
     None,
 }
 
-fn put_in(origin: &Origin, text: &str, variables: &BTreeMap<String, String>) -> Result<String> {
+/// The text with the variables in their places.
+pub(super) fn put_in(
+    origin: &Origin,
+    text: &str,
+    variables: &BTreeMap<String, String>,
+) -> Result<String> {
     vars::substitute(text, variables).map_err(|undefined| {
         let help = if BATCH_VARIABLES.contains(&undefined.name.as_str()) {
             "only a step of kind `batch` in a scenario.toml sets it".to_owned()
@@ -215,21 +220,24 @@ fn put_in(origin: &Origin, text: &str, variables: &BTreeMap<String, String>) -> 
 }
 
 fn statements(origin: &Origin, text: &str) -> Result<Vec<Statement>> {
-    let statements = split(text).map_err(|problem| {
-        let error = Error::usage(format!(
-            "{}, line {}, column {}: {}",
-            origin.shown, problem.line, problem.column, problem.kind
-        ));
-        match problem.help() {
-            Some(help) => error.help(help),
-            None => error,
-        }
-    })?;
+    let statements = split(text).map_err(|problem| unsplit(origin, &problem))?;
     if statements.is_empty() {
         return Err(Error::usage(format!("{} has no statement", origin.shown))
             .help("leave it out, or write the SQL that the step is to run"));
     }
     Ok(statements)
+}
+
+/// A text that cannot be split; the place is within `origin`.
+pub(super) fn unsplit(origin: &Origin, problem: &SplitError) -> Error {
+    let error = Error::usage(format!(
+        "{}, line {}, column {}: {}",
+        origin.shown, problem.line, problem.column, problem.kind
+    ));
+    match problem.help() {
+        Some(help) => error.help(help),
+        None => error,
+    }
 }
 
 /// Refuses files that other tools cut into a way there and a way back: all of it would be run.
@@ -301,7 +309,11 @@ fn fits_one_transaction(origin: &Origin, text: &str, statements: &[Statement]) -
 }
 
 /// Transactions that the text opens have to be closed by it, and hold nothing that refuses them.
-fn own_transactions(origin: &Origin, text: &str, statements: &[Statement]) -> Result<()> {
+pub(super) fn own_transactions(
+    origin: &Origin,
+    text: &str,
+    statements: &[Statement],
+) -> Result<()> {
     use TransactionControl::{Begin, Commit, Prepare, Rollback};
     let mut open: Option<&Statement> = None;
     for statement in statements {

@@ -95,7 +95,7 @@ pub struct Operation {
     pub name: String,
     /// How often it comes, beside the others' weights; more than 0.
     pub weight: f64,
-    /// Where it was written, for messages: `traffic.toml` or a script's name.
+    /// Where it was written, for messages: the path of a traffic.toml or of a script.
     pub origin: String,
     /// What one request does, in order, on one connection.
     pub program: Vec<Instruction>,
@@ -139,11 +139,13 @@ pub enum Expression {
     Key {
         /// The table, as SQL has it.
         relation: String,
-        /// A column of whole numbers, such as its key.
+        /// A column of whole numbers, such as its key, as SQL has it.
         column: String,
         /// Which of them.
         distribution: Distribution,
     },
+    /// One of these, each as often as any other; at least one.
+    OneOf(Vec<Expression>),
     /// A function or an operator of pgbench.
     Call {
         /// Which.

@@ -4,6 +4,7 @@ mod any_text;
 mod plans;
 mod refused;
 mod several;
+mod traffic;
 
 use std::fs;
 use std::path::PathBuf;
@@ -83,7 +84,13 @@ impl Site {
             } else {
                 self.path(argument).display().to_string()
             });
-            let flags = ["--strict", "--keep", "--allow-unproven", "--literals"];
+            let flags = [
+                "--strict",
+                "--keep",
+                "--allow-unproven",
+                "--literals",
+                "--no-traffic",
+            ];
             value = option && !argument.contains('=') && !flags.contains(argument);
         }
         let cli = Cli::try_parse_from(typed).unwrap_or_else(|error| panic!("{error}"));
