@@ -54,10 +54,9 @@ impl Keys {
         (relation, column): (&str, &str),
         distribution: Distribution,
     ) -> Result<Self> {
-        let quoted = column.replace('"', "\"\"");
         let query = format!(
-            "SELECT pg_catalog.min(\"{quoted}\")::text, pg_catalog.max(\"{quoted}\")::text, \
-             pg_catalog.pg_typeof(pg_catalog.min(\"{quoted}\"))::text FROM {relation}"
+            "SELECT pg_catalog.min({column})::text, pg_catalog.max({column})::text, \
+             pg_catalog.pg_typeof(pg_catalog.min({column}))::text FROM {relation}"
         );
         let row = client.query_one(&query, &[]).await.map_err(|error| {
             Error::usage(format!(

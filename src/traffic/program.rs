@@ -83,6 +83,8 @@ pub enum Term {
     Variable(usize),
     /// A key.
     Key(Keys),
+    /// One of these; at least one.
+    OneOf(Vec<Term>),
     /// A function.
     Call(Function, Vec<Term>),
 }
@@ -197,6 +199,10 @@ impl Term {
             Self::Value(value) => Ok(value.clone()),
             Self::Variable(place) => variables.get(*place, program).cloned(),
             Self::Key(keys) => Ok(Value::Integer(keys.draw(dice))),
+            Self::OneOf(choices) => {
+                let place = dice.below(choices.len() as u64);
+                choices[place as usize].value(program, variables, dice)
+            }
             Self::Call(function, arguments) => {
                 let values: Result<Vec<Value>, Fault> = arguments
                     .iter()
@@ -221,7 +227,7 @@ impl Names {
     }
 }
 
-fn term(expression: &Expression, names: &mut Names, keys: &mut impl Iterator<Item = Keys>) -> Term {
+fn term(expression: &Expression, names: &mut Names, keys: &mut dyn Iterator<Item = Keys>) -> Term {
     match expression {
         Expression::Integer(number) => Term::Value(Value::Integer(*number)),
         Expression::Double(number) => Term::Value(Value::Double(*number)),
@@ -232,17 +238,24 @@ fn term(expression: &Expression, names: &mut Names, keys: &mut impl Iterator<Ite
             let any = || Keys::new(0, 0, *distribution);
             Term::Key(keys.next().unwrap_or_else(any))
         }
+        Expression::OneOf(choices) => Term::OneOf(terms(choices, names, keys)),
         Expression::Call {
             function,
             arguments,
-        } => {
-            let mut terms = Vec::with_capacity(arguments.len());
-            for argument in arguments {
-                terms.push(term(argument, names, keys));
-            }
-            Term::Call(*function, terms)
-        }
+        } => Term::Call(*function, terms(arguments, names, keys)),
     }
+}
+
+fn terms(
+    expressions: &[Expression],
+    names: &mut Names,
+    keys: &mut dyn Iterator<Item = Keys>,
+) -> Vec<Term> {
+    let mut terms = Vec::with_capacity(expressions.len());
+    for expression in expressions {
+        terms.push(term(expression, names, keys));
+    }
+    terms
 }
 
 /// All key expressions of the operations, in order of appearance, each with its operation's place.
@@ -254,7 +267,7 @@ pub fn key_expressions(operations: &[Operation]) -> Vec<(usize, &Expression)> {
     ) {
         match expression {
             Expression::Key { .. } => into.push((index, expression)),
-            Expression::Call { arguments, .. } => {
+            Expression::Call { arguments, .. } | Expression::OneOf(arguments) => {
                 for argument in arguments {
                     collect(index, argument, into);
                 }
@@ -333,8 +346,9 @@ mod tests {
             vec![
                 set("a", key),
                 set("b", double.clone()),
+                set("c", Expression::OneOf(vec![Expression::Integer(7)])),
                 sql("BEGIN", &[]),
-                sql("SELECT $1, $2", &["b", "a"]),
+                sql("SELECT $1, $2, $3", &["b", "a", "c"]),
             ],
         )];
         assert_eq!(key_expressions(&operations).len(), 1);
@@ -350,14 +364,14 @@ mod tests {
                 variables.set(*place, value);
             }
         }
-        let Step::Statement(1, places) = &program.steps[3] else {
+        let Step::Statement(1, places) = &program.steps[4] else {
             panic!("{program:?}")
         };
         let values: Vec<String> = places
             .iter()
             .map(|place| variables.get(*place, program).expect("set").to_string())
             .collect();
-        assert_eq!(values, ["42", "21"]);
+        assert_eq!(values, ["42", "21", "7"]);
         // Before anything is set there is an error with the variable's name.
         let early = Programs::new(&[operation("early", 1.0, vec![set("b", double)])], []);
         let Step::Set(_, term) = &early.operations[0].steps[0] else {
