@@ -45,6 +45,15 @@ impl Seen {
         }
     }
 
+    /// Every request that began is counted once, whatever became of it. On a busy machine the last that were due may
+    /// not have had their turn.
+    #[track_caller]
+    pub fn is_whole(&self) {
+        let (due, begun) = (self.summary.due, self.summary.begun);
+        assert_eq!(self.count(|_| true), begun, "{self:?}");
+        assert!((begun..=begun + begun / 5).contains(&due), "{self:?}");
+    }
+
     /// Requests in lines that are so.
     pub fn count(&self, so: impl Fn(&Requests) -> bool) -> u64 {
         let lines = self.requests.iter().filter(|line| so(line));
