@@ -40,7 +40,7 @@ golden: ## Write the goldens and the schema anew; read every difference before i
 fuzz: ## Run the fuzz targets for a minute each, as in `make fuzz FUZZ=split FUZZ_SECONDS=600` (recording, scenario, split)
 	FUZZ='$(FUZZ)' FUZZ_SECONDS='$(FUZZ_SECONDS)' fuzz/run.sh
 
-bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, snapshots, analysis, neighbours)
+bench: ## Measure what lockproof costs, as in `make bench BENCH=sampler` (replay, sampler, memory, start, snapshots, analysis, neighbours, traffic, blocked)
 	BENCH='$(BENCH)' $(CARGO) bench --bench bench
 
 bench-truth: ## Compare what is reported with the true holds, seen by kernel uprobes on the server (as root)

@@ -65,6 +65,14 @@ pub fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
+/// Time that the calling thread has had a processor; None where the system does not tell.
+pub fn on_cpu() -> Option<Duration> {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .ok()
+        .map(Duration::from)
+}
+
 /// A duration in a recording: whole nanoseconds.
 pub mod nanos {
     use std::time::Duration;

@@ -84,5 +84,6 @@ pub mod run;
 pub mod snapshot;
 pub mod sql;
 pub mod stage;
+pub mod traffic;
 
 pub use error::{Error, Result};

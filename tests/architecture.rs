@@ -159,6 +159,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // Literals of what a snapshot says of its rows are hidden like those of statements.
             "sql::normalise",
             "stage",
+            "traffic",
         ],
     ),
     (
@@ -182,6 +183,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sql", &[]),
+    (
+        "traffic",
+        &[
+            "clock",
+            "error",
+            "pg",
+            "plan",
+            "recording::format",
+            "recording::traffic",
+            "sql",
+            "stage::Endpoint",
+        ],
+    ),
     ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
 ];
 
@@ -229,12 +243,12 @@ const HOMES: &[(&str, &[&str])] = &[
             "report/table.rs",
         ],
     ),
-    ("hdrhistogram", &["observe", "report"]),
+    ("hdrhistogram", &["observe", "report", "traffic"]),
     ("indicatif", &["terminal"]),
     (
         "tokio_postgres",
         &[
-            "disturb", "observe", "pg", "replay", "run", "snapshot", "stage",
+            "disturb", "observe", "pg", "replay", "run", "snapshot", "stage", "traffic",
         ],
     ),
     ("rustls_native_certs", &["stage/tls"]),

@@ -13,18 +13,21 @@
 
 mod alloc;
 mod allocations;
+mod blocked;
 mod ground;
 mod memory;
 mod neighbours;
 mod numbers;
 mod pgbench;
 mod replay;
+mod requests;
 mod sampler;
 mod snapshots;
 mod start;
 mod surroundings;
 mod synthetic;
 mod table;
+mod traffic;
 mod watching;
 
 use table::Table;
@@ -43,7 +46,7 @@ fn main() -> Outcome {
     }
     let wanted = std::env::var("BENCH").unwrap_or_default();
     let mut table = Table::default();
-    let benches: [(&str, Bench); 7] = [
+    let benches: [(&str, Bench); 9] = [
         ("memory", memory::run),
         ("analysis", memory::analysis),
         ("start", start::run),
@@ -51,13 +54,15 @@ fn main() -> Outcome {
         ("replay", replay::run),
         ("sampler", sampler::run),
         ("neighbours", neighbours::run),
+        ("traffic", traffic::run),
+        ("blocked", blocked::run),
     ];
     if let Some(unknown) = wanted
         .split(',')
         .find(|word| !word.is_empty() && benches.iter().all(|(name, _)| name != word))
     {
         return Err(format!(
-            "no bench `{unknown}`: replay, sampler, memory, start, snapshots, analysis, neighbours"
+            "no bench `{unknown}`: replay, sampler, memory, start, snapshots, analysis, neighbours, traffic, blocked"
         )
         .into());
     }

@@ -49,7 +49,7 @@ pub(super) async fn wraparound(
             &[&oid],
         )
         .await;
-    let ended = match worker {
+    match worker {
         Ok(worker) => {
             in_place(vec![worker]);
             place.over().await;
@@ -61,8 +61,7 @@ pub(super) async fn wraparound(
             calm(&control).await?;
             Err(error)
         }
-    };
-    ended
+    }
 }
 
 /// No autovacuum for the rest of the replay.

@@ -1,5 +1,8 @@
 //! A connection with its server process known.
 
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use super::OLDEST_MAJOR;
@@ -8,6 +11,9 @@ use crate::stage::connect::{self, Canceller};
 use crate::{Error, Result};
 
 pub use crate::stage::connect::{Told, tell};
+
+/// How long a connection may take to be closed.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A connection; dropping it ends it.
 #[derive(Debug)]
@@ -19,6 +25,7 @@ pub struct Session {
     /// The version of TLS that it goes over; None: it is not encrypted.
     pub encryption: Option<&'static str>,
     canceller: Canceller,
+    driver: JoinHandle<()>,
 }
 
 impl Session {
@@ -46,12 +53,27 @@ impl Session {
             pid,
             encryption: opened.encryption,
             canceller: opened.canceller,
+            driver: opened.driver,
         })
     }
 
     /// Asks the server to cancel what runs on the session.
     pub async fn cancel(&self) {
         self.canceller.cancel(&self.client).await;
+    }
+
+    /// Waits until the connection is no more.
+    pub async fn ended(&mut self) {
+        // Asked again once it has told that it ended, it would never answer.
+        if !self.driver.is_finished() {
+            let _ = (&mut self.driver).await;
+        }
+    }
+
+    /// Takes leave of the server, for a moment at most.
+    pub async fn close(self) {
+        drop(self.client);
+        let _ = tokio::time::timeout(FAREWELL, self.driver).await;
     }
 }
 

@@ -132,6 +132,10 @@ pub struct TrafficSummary {
     pub begun: u64,
     /// From due to begun by the generator, which is its own fault: a late one is no fault of the server.
     pub lateness: Quantiles,
+    /// From begun to a connection, of requests due before the first step: where it is long, the server or the pool
+    /// cannot hold the rate even without a migration.
+    #[serde(default)]
+    pub baseline_wait: Quantiles,
     /// Processor time of the generator's threads.
     #[serde(with = "crate::clock::nanos")]
     pub cpu: Duration,

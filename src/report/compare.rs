@@ -252,12 +252,10 @@ pub fn render(comparison: &Comparison, palette: Palette) -> String {
 }
 
 fn nothing_or(time: Span) -> String {
-    match time {
-        Span {
-            at_most: Some(most),
-            ..
-        } if most == 0.0 => "none".to_owned(),
-        time => span(time),
+    if time.at_most == Some(0.0) {
+        "none".to_owned()
+    } else {
+        span(time)
     }
 }
 

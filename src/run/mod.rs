@@ -4,6 +4,7 @@
 
 mod age;
 mod base;
+mod beside;
 mod company;
 mod conductor;
 mod ground;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::beside::{Beside, Patience, Steps};
 use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
@@ -84,7 +85,7 @@ pub async fn replay(
                 return Err(error);
             }
         };
-        let outcome = disturbed(&run, &stage, &watchers, turn, conductor).await;
+        let outcome = accompanied(&run, &stage, &watchers, turn, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
             if error.trouble() != Trouble::Stage {
@@ -250,14 +251,21 @@ fn pace(plan: &Plan) -> Pace {
     )
 }
 
-/// The steps, with those in the way whom the scenario declares.
-async fn disturbed(
+/// The steps, with what runs beside them and who is in the way, as the scenario has it.
+async fn accompanied(
     run: &Run<'_>,
     stage: &Stage,
     watchers: &Watchers,
     turn: Turn,
     conductor: &mut Conductor,
 ) -> Result<()> {
+    let patience = Patience {
+        interrupt: run.interrupt,
+        sampler: &watchers.sampler,
+        watch: run.watch,
+    };
+    let Watchers { migration, .. } = watchers;
+    let beside = Beside::start(run.plan, migration, run.clock, conductor, patience).await?;
     let ground = disturb::Ground {
         endpoint: stage.endpoint().clone(),
         major: watchers.server.major,
@@ -265,19 +273,32 @@ async fn disturbed(
         events: conductor.events().clone(),
         clock: run.clock,
     };
-    let disturbances = Disturbances::start(&run.plan.disturbances, &ground)?;
-    let outcome = steps(run, watchers, &disturbances, turn, conductor).await;
-    disturbances.stop().await;
-    outcome
+    let ended = match Disturbances::start(&run.plan.disturbances, &ground) {
+        Ok(disturbances) => {
+            let ended = steps(run, watchers, &beside, &disturbances, turn, conductor).await;
+            // Before the traffic settles: what is usual again has nobody in the way.
+            disturbances.stop().await;
+            ended
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(ended) => beside.finish(ended, patience).await,
+        Err(error) => {
+            beside.abort().await;
+            Err(error)
+        }
+    }
 }
 
 async fn steps(
     run: &Run<'_>,
     watchers: &Watchers,
+    beside: &Beside,
     disturbances: &Disturbances<'_>,
     turn: Turn,
     conductor: &mut Conductor,
-) -> Result<()> {
+) -> Result<Steps> {
     let Watchers {
         observer,
         migration,
@@ -320,10 +341,10 @@ async fn steps(
         run.member.begin();
         conductor.tell(Event::StepStarted {
             step: index,
-            at: run.clock.now(),
+            at: beside.step_begins(),
         });
         let course = replay::run(&scene, step).await?;
-        let ended = run.clock.now();
+        let ended = beside.step_ends();
         if course.connection == Connection::Broken {
             still_there(observer).await?;
         }
@@ -353,10 +374,10 @@ async fn steps(
         });
         before = after;
         if failed {
-            break;
+            return Ok(Steps::Failed);
         }
     }
-    Ok(())
+    Ok(Steps::Whole)
 }
 
 /// Waits until the server has ended the step's sessions, so that their counters are written and
