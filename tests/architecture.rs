@@ -60,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "plan",
             "recording::format",
+            "recording::traffic",
         ],
     ),
     (
@@ -102,6 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "pg::LockMode",
             "plan",
+            "sql::SetsLockTimeout",
             "stage::Cloned",
             "stage::StageKind",
         ],

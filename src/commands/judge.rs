@@ -23,7 +23,8 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         .transpose()?;
     let name = arguments.recording.display().to_string();
     let mut reader = Reader::new(open(&arguments.recording)?, &name)?;
-    let policy = config::judged_by(arguments, &reader.header().policy)?;
+    let header = reader.header();
+    let policy = config::judged_by(arguments, &header.policy, header.traffic.is_some())?;
     let mut analyst = Analyst::new(reader.header().clone());
     for event in reader.by_ref() {
         analyst.push(event?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Budget, Step, Work, Wrap};
+use crate::plan::{Budget, Impact, Policy, Retry, Step, Work, Wrap};
 
 /// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
 ///
@@ -16,7 +16,7 @@ use crate::plan::{Budget, Step, Work, Wrap};
 pub fn digest(
     name: &str,
     variables: &BTreeMap<String, String>,
-    budgets: &[Budget],
+    policy: &Policy,
     steps: &[Step],
     folder: &Path,
 ) -> String {
@@ -24,7 +24,8 @@ pub fn digest(
         format: "lockproof scenario 1",
         name,
         variables,
-        budgets: in_order(budgets),
+        budgets: in_order(&policy.budgets),
+        impact: policy.impact,
         steps: steps.iter().map(|step| of_step(step, folder)).collect(),
     };
     // Structs and sorted maps only: the bytes are the same on every machine. Nothing in them can fail.
@@ -42,6 +43,8 @@ struct Canonical<'a> {
     name: &'a str,
     variables: &'a BTreeMap<String, String>,
     budgets: Vec<&'a Budget>,
+    #[serde(skip_serializing_if = "is_unset")]
+    impact: Impact,
     steps: Vec<CanonicalStep<'a>>,
 }
 
@@ -55,6 +58,25 @@ struct CanonicalStep<'a> {
     timeout: Option<Duration>,
     attempts: u32,
     backoff: Duration,
+    #[serde(skip_serializing_if = "is_default")]
+    max_backoff: Duration,
+    #[serde(skip_serializing_if = "is_none")]
+    jitter: f64,
+    #[serde(skip_serializing_if = "is_unset")]
+    impact: Impact,
+}
+
+// What was not there before and is not set leaves a scenario the same that it was.
+fn is_default(max_backoff: &Duration) -> bool {
+    *max_backoff == Retry::default().max_backoff
+}
+
+fn is_none(jitter: &f64) -> bool {
+    *jitter == 0.0
+}
+
+fn is_unset(impact: &Impact) -> bool {
+    *impact == Impact::default()
 }
 
 #[derive(Serialize)]
@@ -109,6 +131,9 @@ fn of_step<'a>(step: &'a Step, folder: &Path) -> CanonicalStep<'a> {
         timeout: step.timeout,
         attempts: step.retry.attempts,
         backoff: step.retry.backoff,
+        max_backoff: step.retry.max_backoff,
+        jitter: step.retry.jitter,
+        impact: step.impact,
     }
 }
 

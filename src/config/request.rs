@@ -7,11 +7,12 @@ use std::time::Duration;
 use toml::Value;
 
 use super::document::{Document, KeyPath};
+use super::patience::Patience;
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
-    Surroundings, budgets, digest, discover, option, script, snapshot, stage, steps, typed_policy,
-    variables, vars,
+    Surroundings, budgets, digest, discover, impact, option, profile, script, snapshot, stage,
+    steps, typed_policy, variables, vars,
 };
 use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
@@ -81,6 +82,8 @@ impl Request<'_> {
         for budget in budgets::read(&document, &KeyPath::top("budgets"), &typed.budgets)? {
             policy.set(budget);
         }
+        policy.impact = impact::read(&document, &KeyPath::top("budgets"), &typed.budgets)?;
+        let patience = Patience::of_scenario(&document, &typed)?;
         if typed.steps.is_empty() {
             return Err(Error::usage(format!("`{}` has no step", file.display()))
                 .help("add `[[steps]]` with a `file = \"….sql\"`"));
@@ -90,6 +93,7 @@ impl Request<'_> {
             folder: &folder,
             variables: &variables,
             policy: &policy,
+            patience,
         }
         .steps(&typed.steps, notes)?;
 
@@ -99,7 +103,7 @@ impl Request<'_> {
             None => self.folder_name(&folder),
         };
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, &folder),
+            digest: digest::digest(&name, &set, &policy, &steps, &folder),
             name,
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
@@ -159,7 +163,7 @@ impl Request<'_> {
         let policy = Policy::default();
         let set = self.typed_variables.clone();
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy.budgets, &steps, folder),
+            digest: digest::digest(&name, &set, &policy, &steps, folder),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -232,7 +236,8 @@ impl Request<'_> {
             SnapshotChoice::Folder { .. } => notes.extend(travels.left_out_note()),
         }
         let settings = &travels.settings;
-        Ok(Plan {
+        let document = stage.map(|(document, _)| document);
+        let mut plan = Plan {
             traffic: None,
             disturbances: Vec::new(),
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
@@ -254,7 +259,9 @@ impl Request<'_> {
             } else {
                 Literals::Hidden
             },
-        })
+        };
+        impact::settle(&mut plan, profile(run.profile), document, notes)?;
+        Ok(plan)
     }
 
     /// The snapshot of the command line, else that of the scenario.

@@ -4,9 +4,11 @@
 
 pub mod build;
 mod distribution;
+mod felt_words;
 mod fidelity;
 pub mod json;
 pub mod model;
+mod queue;
 mod repeats;
 pub mod summary;
 pub mod table;
