@@ -4,6 +4,7 @@
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
 mod cached;
+mod compare;
 mod snapshot;
 
 use std::convert::Infallible;
@@ -13,6 +14,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
+pub use self::compare::Compare;
 pub use self::snapshot::{SnapshotCommand, SnapshotCreate};
 use crate::stage::Secret;
 
@@ -103,6 +105,8 @@ pub enum Command {
     ///
     /// The same recording, the same report, wherever and whenever it is judged.
     Judge(Judge),
+    /// Run several scenarios on one snapshot, under the same traffic, and lay them side by side
+    Compare(Box<Compare>),
     /// Make, list and remove snapshots
     #[command(subcommand, after_long_help = snapshot::SNAPSHOT_HELP)]
     Snapshot(SnapshotCommand),

@@ -69,6 +69,7 @@ pub mod bounds;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod disturb;
 pub mod error;
 pub mod exit_code;
 pub mod interrupt;

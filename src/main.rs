@@ -36,6 +36,9 @@ async fn command(cli: &Cli, screen: &Screen) -> lockproof::Result<lockproof::exi
     match &cli.command {
         Command::Run(arguments) => commands::run::run(config::plan_all(arguments)?, screen).await,
         Command::Judge(arguments) => commands::judge::judge(arguments, screen),
+        Command::Compare(arguments) => {
+            commands::compare::run(&config::compare::plan(arguments)?, screen)
+        }
         Command::Snapshot(command) => commands::snapshot::snapshot(command, screen).await,
         Command::Clean(arguments) => commands::clean::clean(arguments, screen).await,
         Command::Doctor(arguments) => commands::doctor::doctor(arguments, screen).await,

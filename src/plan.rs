@@ -16,7 +16,7 @@ use crate::sql::Statement;
 use crate::stage::Endpoint;
 use crate::stage::hooked::Hooks;
 
-pub use self::disturbance::{Begins, Disturbance, DisturbanceKind, Wrote};
+pub use self::disturbance::{Begins, Disturbance, DisturbanceKind, Wants, Wrote};
 pub use self::impact::{Impact, Increase};
 pub use self::traffic::{Arrivals, Front, Load, Traffic};
 

@@ -49,6 +49,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::hooked",
         ],
     ),
+    (
+        "disturb",
+        &["clock", "error", "pg", "plan", "recording::format", "stage"],
+    ),
     ("error", &["exit_code"]),
     ("exit_code", &[]),
     ("interrupt", &[]),
@@ -143,6 +147,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "analyse",
             "clock",
+            "disturb",
             "error",
             "interrupt",
             "judge",
@@ -218,13 +223,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs", "commands"]),
     (
         "comfy_table",
-        &["report/table.rs", "report/repeats.rs", "report/summary.rs"],
+        &[
+            "report/compare.rs",
+            "report/felt.rs",
+            "report/repeats.rs",
+            "report/summary.rs",
+            "report/table.rs",
+        ],
     ),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal"]),
     (
         "tokio_postgres",
-        &["observe", "pg", "replay", "run", "snapshot", "stage"],
+        &[
+            "disturb", "observe", "pg", "replay", "run", "snapshot", "stage",
+        ],
     ),
     ("rustls_native_certs", &["stage/tls"]),
     ("tokio_rustls", &["stage/tls"]),

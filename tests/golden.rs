@@ -107,6 +107,30 @@ fn tables_fit_a_terminal() {
 }
 
 #[test]
+fn comparisons() {
+    for (name, recordings) in [
+        ("compare", &["published.jsonl", "redesigned.jsonl"][..]),
+        (
+            "compare-three",
+            &[
+                "published.jsonl",
+                "redesigned.jsonl",
+                "fill-in-transaction.jsonl",
+            ],
+        ),
+        ("compare-different", &["published.jsonl", "blocked.jsonl"]),
+        ("compare-alone", &["published.jsonl"]),
+        ("compare-mixed", &["published.jsonl", "."]),
+    ] {
+        let said = lockproof(&[&["compare"], recordings].concat());
+        for line in said.out.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        compare(name, &said.golden());
+    }
+}
+
+#[test]
 fn json() {
     for name in [
         "published",

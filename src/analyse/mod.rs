@@ -17,6 +17,7 @@ mod span;
 mod step;
 mod text;
 mod timeouts;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::plan::Warmth;
 use crate::recording::format::{
     Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
+use crate::recording::traffic::TrafficSummary;
 use crate::stage::{Cloned, StageKind};
 
 use blind::Polls;
@@ -35,6 +37,7 @@ use blocked::Sighting;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
+use traffic::OpenTraffic;
 
 pub use impact::{DisturbanceFacts, Moment, Queue, TrafficFacts};
 
@@ -249,6 +252,7 @@ pub struct Analyst {
     /// For whom each was last seen to wait.
     waiters: BTreeMap<i32, Sighting>,
     open: Option<OpenStep>,
+    traffic: Option<OpenTraffic>,
 }
 
 impl Analyst {
@@ -268,6 +272,7 @@ impl Analyst {
             polls: Polls::NotYet,
             waiters: BTreeMap::new(),
             open: None,
+            traffic: None,
         }
     }
 
@@ -299,6 +304,7 @@ impl Analyst {
             }
             Event::ReplayStarted { repeat, at, .. } => {
                 self.close_step();
+                self.close_traffic(None);
                 self.lives = Lives::default();
                 self.backends = Backends::default();
                 self.waiters.clear();
@@ -379,6 +385,56 @@ impl Analyst {
                     error,
                 });
             }
+            Event::TrafficStarted { at } => {
+                self.close_traffic(None);
+                if let (Some(replay), Some(header)) =
+                    (self.timeline.replays.last(), &self.timeline.header.traffic)
+                {
+                    self.traffic = Some(OpenTraffic::new(at, replay.started, header.slice));
+                }
+            }
+            Event::Requests(requests) => {
+                if let Some(traffic) = &mut self.traffic {
+                    traffic.requests(&requests);
+                }
+            }
+            Event::Request(request) => {
+                if let Some(traffic) = &mut self.traffic {
+                    traffic.request(&request);
+                }
+            }
+            Event::TrafficEnded { summary, .. } => self.close_traffic(Some(summary)),
+            Event::DisturbanceBegan {
+                disturbance,
+                at,
+                pids,
+            } => {
+                if let Some(replay) = self.timeline.replays.last_mut() {
+                    replay.disturbances.push(DisturbanceFacts {
+                        disturbance,
+                        began: at.since(replay.started),
+                        ended: None,
+                        pids,
+                        error: None,
+                    });
+                }
+            }
+            Event::DisturbanceEnded {
+                disturbance,
+                at,
+                error,
+            } => {
+                let replay = self.timeline.replays.last_mut();
+                let began = replay.map(|replay| (replay.started, &mut replay.disturbances));
+                if let Some((started, disturbances)) = began
+                    && let Some(facts) = disturbances
+                        .iter_mut()
+                        .rfind(|facts| facts.disturbance == disturbance)
+                {
+                    facts.ended = Some(at.since(started));
+                    facts.error = error;
+                }
+            }
             Event::StageLost { message } => self.timeline.stage_lost = Some(message),
             Event::RunFinished { finished_at } => {
                 self.close_step();
@@ -395,6 +451,7 @@ impl Analyst {
     /// Ends the analysis.
     pub fn finish(mut self) -> Timeline {
         self.close_step();
+        self.close_traffic(None);
         self.timeline
     }
 
@@ -425,6 +482,13 @@ impl Analyst {
         facts.replay = self.timeline.replays.len().saturating_sub(1);
         if let Some(replay) = self.timeline.replays.last_mut() {
             replay.steps.push(facts);
+        }
+    }
+
+    fn close_traffic(&mut self, summary: Option<TrafficSummary>) {
+        let replay = self.timeline.replays.last_mut();
+        if let (Some(traffic), Some(replay)) = (self.traffic.take(), replay) {
+            replay.traffic = Some(traffic.close(summary));
         }
     }
 

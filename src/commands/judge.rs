@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use lockproof::analyse::Analyst;
+use lockproof::analyse::{Analyst, Timeline};
 use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::recording::read::Reader;
@@ -21,15 +21,9 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         .as_deref()
         .map(|path| Target::open(&Output::of(path)))
         .transpose()?;
-    let name = arguments.recording.display().to_string();
-    let mut reader = Reader::new(open(&arguments.recording)?, &name)?;
-    let header = reader.header();
+    let timeline = timeline(&arguments.recording)?;
+    let header = &timeline.header;
     let policy = config::judged_by(arguments, &header.policy, header.traffic.is_some())?;
-    let mut analyst = Analyst::new(reader.header().clone());
-    for event in reader.by_ref() {
-        analyst.push(event?);
-    }
-    let timeline = analyst.finish();
     let judgement = judging::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
     let code = show(&report, &policy, json, false, screen)?;
@@ -38,6 +32,16 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         Some(message) => Err(Error::stage(message)),
         None => Ok(code),
     }
+}
+
+/// All that a recording tells.
+pub fn timeline(recording: &Path) -> Result<Timeline> {
+    let mut reader = Reader::new(open(recording)?, &recording.display().to_string())?;
+    let mut analyst = Analyst::new(reader.header().clone());
+    for event in reader.by_ref() {
+        analyst.push(event?);
+    }
+    Ok(analyst.finish())
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

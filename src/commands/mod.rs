@@ -1,6 +1,7 @@
 //! The subcommands, a file each: they join the library's rooms and print.
 
 pub mod clean;
+pub mod compare;
 pub mod doctor;
 pub mod documents;
 pub mod judge;

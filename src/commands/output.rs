@@ -35,8 +35,8 @@ impl Target {
         Ok(Self::File(path.clone(), file))
     }
 
-    /// Writes the report as JSON, never the whole of it in memory.
-    pub fn write(self, report: &Report) -> Result<()> {
+    /// Writes a report as JSON, never the whole of it in memory.
+    pub fn write(self, report: &impl serde::Serialize) -> Result<()> {
         let name = match &self {
             Self::Standard => "standard output".to_owned(),
             Self::File(path, _) => format!("`{}`", path.display()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Budget, Impact, Policy, Retry, Step, Work, Wrap};
+use crate::plan::{Budget, Disturbance, Impact, Policy, Retry, Step, Work, Wrap};
 
 /// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
 ///
@@ -18,6 +18,7 @@ pub fn digest(
     variables: &BTreeMap<String, String>,
     policy: &Policy,
     steps: &[Step],
+    disturbances: &[Disturbance],
     folder: &Path,
 ) -> String {
     let canonical = Canonical {
@@ -27,6 +28,11 @@ pub fn digest(
         budgets: in_order(&policy.budgets),
         impact: policy.impact,
         steps: steps.iter().map(|step| of_step(step, folder)).collect(),
+        // As their Debug has them: every field, in order.
+        disturbances: disturbances
+            .iter()
+            .map(|disturbance| format!("{disturbance:?}"))
+            .collect(),
     };
     // Structs and sorted maps only: the bytes are the same on every machine. Nothing in them can fail.
     let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
@@ -46,6 +52,8 @@ struct Canonical<'a> {
     #[serde(skip_serializing_if = "is_unset")]
     impact: Impact,
     steps: Vec<CanonicalStep<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disturbances: Vec<String>,
 }
 
 #[derive(Serialize)]

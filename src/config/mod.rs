@@ -5,10 +5,12 @@
 
 pub mod budgets;
 pub mod carried;
+pub mod compare;
 pub mod conf;
 pub mod create;
 pub mod digest;
 pub mod discover;
+pub mod disturbances;
 pub mod document;
 pub mod impact;
 pub mod order;

@@ -11,12 +11,12 @@ use super::patience::Patience;
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
-    Surroundings, budgets, digest, discover, impact, option, profile, script, snapshot, stage,
-    steps, typed_policy, variables, vars,
+    Surroundings, budgets, digest, discover, disturbances, impact, option, profile, script,
+    snapshot, stage, steps, typed_policy, variables, vars,
 };
 use crate::plan::{
-    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Literals, Plan, Policy, ScenarioId, SnapshotChoice,
-    StageChoice, Step, Warmth,
+    Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Disturbance, Literals, Plan, Policy, ScenarioId,
+    SnapshotChoice, StageChoice, Step, Warmth,
 };
 use crate::snapshot::manifest::Travels;
 use crate::snapshot::{Manifest, Source};
@@ -96,6 +96,12 @@ impl Request<'_> {
             patience,
         }
         .steps(&typed.steps, notes)?;
+        let server = if self.choice.is_somebody_else_s() || snapshot.hooks.is_some() {
+            disturbances::Server::Theirs
+        } else {
+            disturbances::Server::Ours
+        };
+        let disturbances = disturbances::read(&document, &typed.disturbances, &steps, server)?;
 
         let name = match typed.name.as_deref().map(str::trim) {
             Some("") => return Err(document.error(&KeyPath::top("name"), "is empty")),
@@ -103,7 +109,7 @@ impl Request<'_> {
             None => self.folder_name(&folder),
         };
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy, &steps, &folder),
+            digest: digest::digest(&name, &set, &policy, &steps, &disturbances, &folder),
             name,
         };
         let interval = self.interval(Some(&document), typed.interval.as_ref())?;
@@ -119,6 +125,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                disturbances,
                 policy,
                 interval,
                 replays,
@@ -163,7 +170,7 @@ impl Request<'_> {
         let policy = Policy::default();
         let set = self.typed_variables.clone();
         let scenario = ScenarioId {
-            digest: digest::digest(&name, &set, &policy, &steps, folder),
+            digest: digest::digest(&name, &set, &policy, &steps, &[], folder),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -179,6 +186,7 @@ impl Request<'_> {
                 scenario,
                 snapshot,
                 steps,
+                disturbances: Vec::new(),
                 policy,
                 interval,
                 replays,
@@ -203,6 +211,7 @@ impl Request<'_> {
             scenario,
             snapshot,
             steps,
+            disturbances,
             mut policy,
             interval,
             replays,
@@ -239,7 +248,7 @@ impl Request<'_> {
         let document = stage.map(|(document, _)| document);
         let mut plan = Plan {
             traffic: None,
-            disturbances: Vec::new(),
+            disturbances,
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
             scenario,
             snapshot,
@@ -458,6 +467,7 @@ struct Parts {
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,
+    disturbances: Vec<Disturbance>,
     policy: Policy,
     interval: Duration,
     replays: u32,

@@ -12,6 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Value;
 
+use super::disturbances::DisturbanceText;
 use crate::plan::{Level, StepKind, Warmth, Wrap};
 
 /// The whole file.
@@ -49,6 +50,9 @@ pub struct Scenario {
     /// What is replayed.
     #[serde(default)]
     pub steps: Vec<StepText>,
+    /// Who is in the way.
+    #[serde(default)]
+    pub disturbances: Vec<DisturbanceText>,
 }
 
 /// `[stage]`.

@@ -14,7 +14,8 @@ pub struct Disturbance {
     pub kind: DisturbanceKind,
     /// When it begins.
     pub begins: Begins,
-    /// How long it stays; None: to the end of the step that it began with, or of the replay.
+    /// How long it stays, from when it is in place; None: until it has done all that it does, at the longest to the
+    /// end of the step that it began with, or of the replay.
     pub lasts: Option<Duration>,
 }
 
@@ -49,27 +50,32 @@ pub enum DisturbanceKind {
         /// Whether it wrote.
         wrote: Wrote,
     },
-    /// A transaction that locks these in this order, with a pause between them, again and again.
+    /// A transaction that changes a row of each of these in this order, with a pause after each, and takes it back;
+    /// again and again.
     Writer {
         /// The tables, at least two.
         relations: Vec<String>,
-        /// Between one and the next.
+        /// After each.
         pause: Duration,
     },
-    /// A session in a transaction that waits for an advisory lock which another one holds.
+    /// A session that wants an advisory lock which another one holds.
     AdvisoryWaiter {
         /// The key.
         key: i64,
+        /// How it waits.
+        wants: Wants,
     },
     /// An autovacuum of the table that does not yield.
     WraparoundVacuum {
         /// The table.
         relation: String,
     },
-    /// A VACUUM that gives the empty end of the table back: many rows at its end are deleted first.
+    /// A VACUUM that gives the empty end of the table back.
     TruncatingVacuum {
         /// The table.
         relation: String,
+        /// The rows in this part of the table, at its end, are deleted first: from 0 to 1.
+        deletes: f64,
     },
 }
 
@@ -80,6 +86,15 @@ pub enum Wrote {
     No,
     /// It changed a row, which it keeps locked.
     Yes,
+}
+
+/// How a lock is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// `pg_advisory_lock`: one statement, whose snapshot is as old as its wait.
+    Waiting,
+    /// `pg_try_advisory_lock`, four times a second, with nothing open between.
+    Polling,
 }
 
 impl DisturbanceKind {

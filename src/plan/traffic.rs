@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const SLICE: Duration = Duration::from_millis(100);
 
 /// What runs beside the migration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Traffic {
     /// What is asked; at least one.
     pub operations: Vec<Operation>,

@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::text::{self, ms};
 use super::wording;
-use super::{distribution, fidelity, queue};
+use super::{distribution, fidelity, queue, traffic};
 use crate::analyse::{self, StageFacts, StepFacts, Timeline};
 use crate::bounds::Bounds;
 use crate::judge::{Judgement, StepJudgement};
@@ -92,8 +92,8 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
         hold_ms: distribution::of(holds(judgement)),
         steps,
         findings,
-        traffic: None,
-        disturbances: Vec::new(),
+        traffic: traffic::traffic(timeline),
+        disturbances: traffic::disturbances(timeline),
         sampling: timeline.sampling.as_ref().map(|sampling| Sampling {
             interval_ms: ms(header.interval),
             cadence: header.cadence,
@@ -172,6 +172,7 @@ fn step(
             .collect(),
         blocked: facts.blocked.iter().map(blocked).collect(),
         queue: Some(queue::of(&facts.queue)),
+        traffic: traffic::of_step(timeline, facts),
         unseen_ms_max: ms(facts.blind),
         evidence: evidence(facts),
         ..empty

@@ -3,7 +3,9 @@
 //! Nothing here measures or judges.
 
 pub mod build;
+pub mod compare;
 mod distribution;
+mod felt;
 mod felt_words;
 mod fidelity;
 pub mod json;
@@ -13,6 +15,7 @@ mod repeats;
 pub mod summary;
 pub mod table;
 pub mod text;
+mod traffic;
 mod wording;
 
 pub use model::Report;

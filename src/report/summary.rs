@@ -31,7 +31,8 @@ impl Row {
         let holds = report.steps.iter().flat_map(|step| &step.holds);
         Self {
             outcome: Outcome::Judged(report.verdict),
-            hold: longest_of(holds).map_or_else(|| "none seen".to_owned(), span),
+            hold: longest_of(holds)
+                .map_or_else(|| "none seen".to_owned(), |hold| span(hold.hold_ms)),
             neighbours: report.run.neighbours,
             ..Self::without(scenario, took, "")
         }

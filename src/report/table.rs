@@ -5,9 +5,9 @@ use comfy_table::{
     Width,
 };
 
-use super::model::{Finding, Hold, Report, Step};
+use super::model::{Finding, Hold, Report, Span, Step};
 use super::text::{self, count, short};
-use super::{fidelity, queue, repeats};
+use super::{felt, fidelity, queue, repeats};
 use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
@@ -42,6 +42,10 @@ pub fn render(report: &Report, palette: Palette) -> String {
     for line in queue::lines(report) {
         out.push_str(&fill(&line, "  "));
         out.push('\n');
+    }
+    if let Some(felt) = felt::render(report) {
+        out.push('\n');
+        out.push_str(&felt);
     }
     if let Some(repeats) = repeats::render(report) {
         out.push('\n');
@@ -170,7 +174,7 @@ pub(super) fn lines(table: &Table) -> String {
 fn longest(step: &Step) -> (String, String) {
     match longest_of(&step.holds) {
         Some(hold) => (
-            span(hold),
+            span(hold.hold_ms),
             short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
         ),
         None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
@@ -191,11 +195,11 @@ pub(super) fn longest_of<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> Optio
         .max_by(|a, b| most(a).total_cmp(&most(b)))
 }
 
-/// How long a hold lasted.
-pub(super) fn span(hold: &Hold) -> String {
+/// How long something lasted.
+pub(super) fn span(span: Span) -> String {
     text::bounds(Bounds::new(
-        duration(hold.hold_ms.at_least),
-        hold.hold_ms.at_most.map(duration),
+        duration(span.at_least),
+        span.at_most.map(duration),
     ))
 }
 

@@ -8,6 +8,7 @@ use super::conductor::Conductor;
 use super::ground::Ground;
 use super::turns::{Most, Turn};
 use crate::clock::Clock;
+use crate::disturb::{self, Disturbances};
 use crate::error::Trouble;
 use crate::interrupt::Interrupt;
 use crate::observe::cadence::Pace;
@@ -83,7 +84,7 @@ pub async fn replay(
                 return Err(error);
             }
         };
-        let outcome = steps(&run, &watchers, turn, conductor).await;
+        let outcome = disturbed(&run, &stage, &watchers, turn, conductor).await;
         watchers.sampler.stop().await;
         if let Err(error) = outcome {
             if error.trouble() != Trouble::Stage {
@@ -249,9 +250,31 @@ fn pace(plan: &Plan) -> Pace {
     )
 }
 
+/// The steps, with those in the way whom the scenario declares.
+async fn disturbed(
+    run: &Run<'_>,
+    stage: &Stage,
+    watchers: &Watchers,
+    turn: Turn,
+    conductor: &mut Conductor,
+) -> Result<()> {
+    let ground = disturb::Ground {
+        endpoint: stage.endpoint().clone(),
+        major: watchers.server.major,
+        beside: stage.beside(),
+        events: conductor.events().clone(),
+        clock: run.clock,
+    };
+    let disturbances = Disturbances::start(&run.plan.disturbances, &ground)?;
+    let outcome = steps(run, watchers, &disturbances, turn, conductor).await;
+    disturbances.stop().await;
+    outcome
+}
+
 async fn steps(
     run: &Run<'_>,
     watchers: &Watchers,
+    disturbances: &Disturbances<'_>,
     turn: Turn,
     conductor: &mut Conductor,
 ) -> Result<()> {
@@ -276,6 +299,7 @@ async fn steps(
         .await
         .map_err(|error| lost(&error))?;
     let count = run.plan.steps.len();
+    disturbances.replay_begins();
     for (index, step) in run.plan.steps.iter().enumerate() {
         let what = format!(
             "{}step {} of {count}: {}",
@@ -288,6 +312,10 @@ async fn steps(
             Work::Batch(_) => run.watch.measured(&what, Unit::Rows),
             Work::Command(_) => run.watch.phase(&what),
         }
+        tokio::select! {
+            ready = disturbances.step_begins(index) => ready?,
+            signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
+        }
         sampler.sync().await?;
         run.member.begin();
         conductor.tell(Event::StepStarted {
@@ -299,6 +327,7 @@ async fn steps(
         if course.connection == Connection::Broken {
             still_there(observer).await?;
         }
+        disturbances.step_ended(index).await;
         farewell(observer, &course, server, step).await?;
         sampler.settle().await?;
         let failed = matches!(course.outcome, Outcome::Failed { .. });

@@ -5,6 +5,7 @@
 //! `lockproof clean` sweeps what a killed process left behind.
 
 mod admin;
+mod beside;
 pub mod cache;
 pub(crate) mod connect;
 mod contents;
@@ -26,6 +27,7 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use beside::Beside;
 pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use lines::{Ear, Heard};
 pub use physical::{Inherited, Origin};

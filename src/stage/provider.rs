@@ -5,7 +5,7 @@ use super::hooked::{Hooked, HookedStage};
 use super::local::binaries::OLDEST_MAJOR;
 use super::local::{Local, LocalStage};
 use super::{
-    Cloned, Endpoint, Fill, Origin, Request, RunningStage, StageKind, Watch, docker, local,
+    Beside, Cloned, Endpoint, Fill, Origin, Request, RunningStage, StageKind, Watch, docker, local,
 };
 use crate::plan::{StageChoice, StagePlan};
 use crate::{Error, Result};
@@ -305,6 +305,15 @@ impl Stage {
             Self::Local(stage) => stage.lost(noticed).await,
             Self::Hooked(_) => noticed.help("see the clone's own log for why it went away"),
             Self::External(_) => noticed.help("see the server's own log for why it went away"),
+        }
+    }
+
+    /// Client programs beside it.
+    pub fn beside(&self) -> Beside {
+        match self {
+            Self::Docker(stage) => Beside::container(stage.programs()),
+            Self::Local(stage) => Beside::local(stage.tools().clone()),
+            Self::Hooked(_) | Self::External(_) => Beside::machine(),
         }
     }
 

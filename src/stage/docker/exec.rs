@@ -75,6 +75,37 @@ impl Tools for ContainerTools<'_> {
     }
 }
 
+/// The same, for whoever outlives the stage's own hands.
+#[derive(Clone)]
+pub(in crate::stage) struct Programs {
+    pub(super) engine: Engine,
+    pub(super) container: Container,
+}
+
+impl Tools for Programs {
+    async fn run_heard(
+        &self,
+        endpoint: &Endpoint,
+        program: &str,
+        args: &[String],
+        stdin: Option<ToolInput>,
+        ear: Ear<'_>,
+    ) -> Result<ToolOutput> {
+        let tools = ContainerTools {
+            engine: &self.engine,
+            container: &self.container,
+        };
+        tools.run_heard(endpoint, program, args, stdin, ear).await
+    }
+
+    async fn place(&self, path: &Path, _watch: &dyn Watch) -> Result<String> {
+        Err(Error::defect(format!(
+            "`{}` was to be placed into a running stage",
+            path.display()
+        )))
+    }
+}
+
 impl ContainerTools<'_> {
     /// What a script prints to its end, run as root: for what is told beside the work. None: nothing.
     pub(super) async fn asked(&self, script: &str) -> Option<Vec<String>> {

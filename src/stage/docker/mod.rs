@@ -28,6 +28,7 @@ pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
 pub use container::Limits;
 pub use engine::EngineInfo;
+pub(super) use exec::Programs;
 pub use image::ImageInfo;
 pub use owner::Owner;
 pub use run::DockerStage;

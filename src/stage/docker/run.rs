@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::base::{self, Base};
 use super::container::{self, Access, Container, Spec};
 use super::engine::{Engine, Reach};
-use super::exec::ContainerTools;
+use super::exec::{ContainerTools, Programs};
 use super::owner::Lock;
 use super::ready;
 use crate::stage::{
@@ -220,6 +220,14 @@ impl DockerStage {
         noticed.details(self.log_tail().await)
     }
 
+    /// Client programs in its container.
+    pub(in crate::stage) fn programs(&self) -> Programs {
+        Programs {
+            engine: self.engine.clone(),
+            container: self.container.clone(),
+        }
+    }
+
     /// How its data were cloned from the base.
     pub fn cloned(&self) -> &Cloned {
         &self.cloned
@@ -240,18 +248,14 @@ impl Tools for DockerStage {
         stdin: Option<ToolInput>,
         ear: Ear<'_>,
     ) -> Result<ToolOutput> {
-        let tools = ContainerTools {
-            engine: &self.engine,
-            container: &self.container,
-        };
-        tools.run_heard(endpoint, program, args, stdin, ear).await
+        let programs = self.programs();
+        programs
+            .run_heard(endpoint, program, args, stdin, ear)
+            .await
     }
 
-    async fn place(&self, path: &std::path::Path, _watch: &dyn Watch) -> Result<String> {
-        Err(Error::defect(format!(
-            "`{}` was to be placed into a running stage",
-            path.display()
-        )))
+    async fn place(&self, path: &std::path::Path, watch: &dyn Watch) -> Result<String> {
+        self.programs().place(path, watch).await
     }
 }
 

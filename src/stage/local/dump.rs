@@ -52,6 +52,44 @@ impl PgDump {
         })
     }
 
+    /// Runs it with these arguments alone, and says its last words. Dropping the future kills it.
+    pub(in crate::stage) async fn run_with(
+        &self,
+        endpoint: &Endpoint,
+        arguments: &[String],
+    ) -> Result<ToolOutput> {
+        let mut command = tokio::process::Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(&name);
+            }
+        }
+        let environment = endpoint.environment();
+        let output = command
+            .args(arguments)
+            .envs(
+                environment
+                    .into_iter()
+                    .filter(|(name, _)| *name != "DATABASE_URL"),
+            )
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| cannot("start", &self.program, error))?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<String> = words.lines().map(str::to_owned).collect();
+        Ok(ToolOutput {
+            status: output.status.code(),
+            stdout: Vec::new(),
+            stderr: lines[lines.len().saturating_sub(TOOL_LINES)..].to_vec(),
+        })
+    }
+
     /// Runs it. The password is in its environment alone.
     pub(in crate::stage) async fn run(
         &self,

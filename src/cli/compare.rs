@@ -1,0 +1,30 @@
+//! The arguments of `compare`.
+
+use clap::Args;
+
+use super::Run;
+
+/// The arguments of `compare`: those of `run`, of which some say something about one scenario only.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = COMPARE_HELP)]
+pub struct Compare {
+    /// What to run, and how.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+const COMPARE_HELP: &str = "\
+Each scenario is run by itself, one after the other, on a fresh copy of the same snapshot, beside the same
+traffic with the same seed. Scenarios that have traffic of their own need the same, or --traffic FILE for all.
+--json FILE is the comparison with each scenario's whole report. Recordings (`run --record A.jsonl`) of the same
+snapshot are compared as well, without a database.
+
+Examples:
+  lockproof compare scenarios/listings-naive scenarios/listings-published scenarios/listings-redesigned
+  lockproof compare --traffic scenarios/traffic/listings.toml --var rows=4000000 --json compare.json A B
+
+Exit codes:
+  0  all scenarios were run to an end: their verdicts are in the table, and are nobody's failure here
+  4  a statement of one of them failed
+  2, 3, 6, 70, 128+n as for `lockproof run`
+";

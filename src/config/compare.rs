@@ -1,0 +1,136 @@
+//! `compare` → runs that differ in what they do, and in nothing else.
+
+use std::path::PathBuf;
+
+use super::several::{self, Several};
+use super::units::Unfit;
+use super::{Output, Surroundings, option};
+use crate::plan::Plan;
+use crate::{Error, Result, cli};
+
+/// Everything that a comparison reads, runs and writes.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// What is laid side by side.
+    pub of: Of,
+    /// The comparison; None: it is only shown.
+    pub json: Option<Output>,
+}
+
+/// At least two of a kind.
+#[derive(Debug, Clone)]
+pub enum Of {
+    /// Scenarios, which are run.
+    Scenarios(Several),
+    /// Recordings of runs that were.
+    Recordings(Vec<PathBuf>),
+}
+
+/// Decides the runs of a comparison.
+///
+/// # Errors
+///
+/// For the first thing that cannot be, and for scenarios that are no comparison.
+pub fn plan(compare: &cli::Compare) -> Result<Compared> {
+    plan_in(compare, &Surroundings::of_this_process()?)
+}
+
+/// As [`plan`], in these surroundings.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Compared> {
+    let mut run = compare.run.clone();
+    let json = run.json.take().map(|typed| Output::of(&typed));
+    if let Some(recordings) = recordings(&run.paths)? {
+        return Ok(Compared {
+            of: Of::Recordings(recordings),
+            json,
+        });
+    }
+    if run.jobs.is_some_and(|jobs| jobs != 1) {
+        return Err(option(
+            "--jobs",
+            Unfit::new(
+                "cannot be had in a comparison: a neighbour would be part of what is compared",
+                "leave it out",
+            ),
+        ));
+    }
+    if run.record.take().is_some() {
+        return Err(option(
+            "--record",
+            Unfit::new(
+                "is a run's: a comparison has several",
+                "record each by itself with `lockproof run`",
+            ),
+        ));
+    }
+    let several = several::plan_all_in(&run, surroundings)?;
+    let [first, others @ ..] = several.scenarios.as_slice() else {
+        return Err(Error::defect("there is no scenario"));
+    };
+    if others.is_empty() {
+        return Err(alone(&first.label));
+    }
+    for other in others {
+        let (one, two) = (&first.planned.plan, &other.planned.plan);
+        if let Some((what, help)) = differ(one, two) {
+            return Err(Error::usage(format!(
+                "`{}` and `{}` are no comparison: {what}",
+                first.label, other.label
+            ))
+            .help(help));
+        }
+    }
+    Ok(Compared {
+        of: Of::Scenarios(several),
+        json,
+    })
+}
+
+/// The paths, if they are recordings.
+fn recordings(paths: &[PathBuf]) -> Result<Option<Vec<PathBuf>>> {
+    let is_recording = |path: &&PathBuf| path.extension().is_some_and(|end| end == "jsonl");
+    let (stored, others): (Vec<&PathBuf>, Vec<&PathBuf>) = paths.iter().partition(is_recording);
+    match (stored.as_slice(), others.first()) {
+        ([], _) => Ok(None),
+        ([one, ..], Some(other)) => Err(Error::usage(format!(
+            "`{}` is a recording, and `{}` is none",
+            one.display(),
+            other.display()
+        ))
+        .help("compare recordings with recordings, scenarios with scenarios")),
+        ([one], None) => Err(alone(&one.display().to_string())),
+        (_, None) => Ok(Some(paths.to_vec())),
+    }
+}
+
+fn alone(what: &str) -> Error {
+    Error::usage(format!("`{what}` is alone: there is nothing beside it"))
+        .help("name at least two, such as `lockproof compare scenarios/a scenarios/b`")
+}
+
+/// What two runs must have in common and have not.
+fn differ(one: &Plan, two: &Plan) -> Option<(&'static str, &'static str)> {
+    if one.snapshot != two.snapshot {
+        return Some((
+            "they start from different snapshots",
+            "give both the same with `--snapshot`, and the same variables with `--var`",
+        ));
+    }
+    if one.traffic != two.traffic {
+        return Some((
+            "different traffic runs beside them",
+            "give both the same with `--traffic FILE`",
+        ));
+    }
+    if one.stage.settings != two.stage.settings {
+        return Some((
+            "their servers have different settings",
+            "leave `[stage.settings]` out of both, or make them the same",
+        ));
+    }
+    None
+}
