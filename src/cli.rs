@@ -74,6 +74,13 @@ pub enum Cadence {
     Fixed,
 }
 
+/// Budgets of what applications feel, where the scenario sets none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Half a second for every wait, and nothing lost
+    Strict,
+}
+
 /// What of the data is in memory when a replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Warmth {
@@ -314,6 +321,18 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
+    /// Budgets of what applications feel, where the scenario sets none
+    ///
+    /// strict: ACCESS EXCLUSIVE from asked to released 500ms, the longest wait behind the migration 500ms;
+    /// with traffic no request lost and no p99 grown by more than 100ms.
+    #[arg(
+        long,
+        env = "LOCKPROOF_PROFILE",
+        value_name = "NAME",
+        help_heading = "Judgement"
+    )]
+    #[arg(value_enum)]
+    pub profile: Option<Profile>,
     /// Warnings fail their step too
     #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
     pub strict: bool,
@@ -401,6 +420,18 @@ pub struct Judge {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
+    /// Budgets of what applications feel, where the scenario sets none
+    ///
+    /// strict: ACCESS EXCLUSIVE from asked to released 500ms, the longest wait behind the migration 500ms;
+    /// with traffic no request lost and no p99 grown by more than 100ms.
+    #[arg(
+        long,
+        env = "LOCKPROOF_PROFILE",
+        value_name = "NAME",
+        help_heading = "Judgement"
+    )]
+    #[arg(value_enum)]
+    pub profile: Option<Profile>,
     /// Warnings fail their step too
     #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
     pub strict: bool,

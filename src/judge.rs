@@ -4,13 +4,18 @@
 //! proves that and none disproves it, else unproven. Where all is measured repeatedly, each time is
 //! judged like that by itself, and the worst counts. A gate fails closed.
 
+pub mod impact;
+
 use std::time::Duration;
 
+use crate::analyse::impact::InForce;
 use crate::analyse::{Blocked, Hold, Replay, StepFacts, Timeline};
 use crate::bounds::{Bounds, Proof};
 use crate::pg::LockMode;
 use crate::plan::{Level, OnWarning, Policy};
 use crate::recording::format::{Outcome, StepHeader, Trace};
+
+pub use impact::Felt;
 
 /// A step's, or the run's, verdict.
 #[derive(
@@ -126,6 +131,8 @@ pub enum FindingKind {
         /// The budget.
         limit: Duration,
     },
+    /// What applications felt.
+    Felt(Felt),
     /// A statement or a program failed.
     Failed {
         /// One line.
@@ -212,9 +219,9 @@ fn judge_repeat(
     decide(
         replays
             .iter()
-            .flat_map(|replay| &replay.steps)
-            .filter(|facts| facts.step == step)
-            .map(|facts| judge_step(facts, &timeline.header.steps[step], policy))
+            .flat_map(|replay| replay.steps.iter().map(move |facts| (replay, facts)))
+            .filter(|(_, facts)| facts.step == step)
+            .map(|(replay, facts)| judge_step(timeline, replay, facts, policy))
             .collect(),
     )
 }
@@ -288,7 +295,14 @@ fn not_run() -> StepJudgement {
     }
 }
 
-fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJudgement {
+fn judge_step(
+    timeline: &Timeline,
+    replay: &Replay,
+    facts: &StepFacts,
+    policy: &Policy,
+) -> StepJudgement {
+    let header = &timeline.header.steps[facts.step];
+    let limits = header.impact.or(policy.impact);
     let mut verdict = Verdict::Within;
     let mut findings = Vec::new();
     let worse = |verdict: Verdict, than: Verdict| {
@@ -334,17 +348,28 @@ fn judge_step(facts: &StepFacts, header: &StepHeader, policy: &Policy) -> StepJu
         }
         add(&mut findings, Finding { level, kind });
     }
+    let planned = timeline.header.traffic.as_ref();
+    for (felt, outcome) in impact::judge(facts, planned, replay.traffic.as_ref(), limits) {
+        verdict = worse(outcome, verdict);
+        findings.push(Finding {
+            level: Level::Fail,
+            kind: FindingKind::Felt(felt),
+        });
+    }
     // Where something worse is known, what was not seen changes nothing.
-    if let Some(limit) =
-        tightest(header, policy).filter(|limit| facts.blind > *limit && verdict == Verdict::Within)
-    {
+    let unseen = [
+        (facts.blind, tightest(header, policy)),
+        (facts.blind, limits.exclusion),
+        (facts.queue.unseen, limits.victim_wait),
+    ];
+    let unseen = unseen
+        .into_iter()
+        .find_map(|(hidden, limit)| Some((hidden, limit.filter(|limit| hidden > *limit)?)));
+    if let Some((hidden, limit)) = unseen.filter(|_| verdict == Verdict::Within) {
         verdict = Verdict::Unproven;
         findings.push(Finding {
             level: Level::Fail,
-            kind: FindingKind::Blind {
-                hidden: facts.blind,
-                limit,
-            },
+            kind: FindingKind::Blind { hidden, limit },
         });
     }
     match &facts.outcome {
@@ -451,6 +476,25 @@ fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
             count: facts.blocked.len(),
             longest: longest.clone(),
         });
+    }
+    let endless = facts.queue.lock_timeouts.iter();
+    let endless: Vec<&String> = endless
+        .filter(|timeout| timeout.in_force == InForce::Nothing)
+        .map(|timeout| &timeout.statement)
+        .collect();
+    if let Some((statement, more)) = endless.split_first() {
+        remarks.push(FindingKind::Felt(Felt::NoLockTimeout {
+            statement: (*statement).clone(),
+            more: more.len(),
+        }));
+    }
+    if facts.attempts > 1 && !facts.queue.exclusions.is_empty() {
+        remarks.push(FindingKind::Felt(Felt::Retried {
+            attempts: facts.attempts,
+            rested: facts.queue.rested,
+            excluded: facts.queue.excluded,
+            took: facts.elapsed,
+        }));
     }
     // Twice as slow after twenty batches is growth, not noise.
     if let Some(batches) = &facts.batches

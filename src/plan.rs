@@ -320,12 +320,17 @@ pub struct CommandWork {
 }
 
 /// What happens when `lock_timeout` strikes (SQLSTATE 55P03).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
     /// Attempts in all, at least 1.
     pub attempts: u32,
     /// Rest before the second attempt; doubles with each further one.
     pub backoff: Duration,
+    /// No rest is longer, but for its jitter.
+    pub max_backoff: Duration,
+    /// By up to this share each rest is made shorter or longer at random, from 0 to 1: several that were turned away
+    /// at once do not all come back at once.
+    pub jitter: f64,
 }
 
 impl Default for Retry {
@@ -333,6 +338,8 @@ impl Default for Retry {
         Self {
             attempts: 1,
             backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(60),
+            jitter: 0.0,
         }
     }
 }

@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pg::LockMode",
             "plan",
             "recording::format",
+            "recording::traffic",
         ],
     ),
     (
@@ -106,6 +107,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "pg::LockMode",
             "plan",
+            "sql::SetsLockTimeout",
             "stage::Cloned",
             "stage::StageKind",
         ],

@@ -115,6 +115,7 @@ fn events_until(
                 at: Mono(*sent),
                 sql: Some(format!("ALTER TABLE t {number}")),
                 vacuum: false,
+                lock_timeout: None,
             });
             events.push(Event::StatementDone {
                 pid: PID,
@@ -217,6 +218,7 @@ fn header() -> Header {
         },
         policy: Policy::default(),
         steps: vec![StepHeader {
+            lock_timeout_ns: None,
             name: "step".to_owned(),
             kind: StepKind::Sql,
             budgets: Vec::new(),

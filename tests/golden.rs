@@ -23,6 +23,8 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("repeated-loose", "repeated", &["--budget", "1s"]),
     ("blocked", "blocked", &[]),
     ("blocked-loose", "blocked", &["--budget", "2s"]),
+    ("queue", "queue", &[]),
+    ("queue-strict", "queue", &["--profile", "strict"]),
     ("cut", "cut", &[]),
     ("cut-allowed", "cut", &["--allow-unproven"]),
 ];
@@ -136,6 +138,7 @@ fn json() {
         "failed",
         "blocked",
         "cut",
+        "queue",
         "repeated",
     ] {
         let said = judge(name, &["--quiet", "--json", "-"]);

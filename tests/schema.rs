@@ -220,7 +220,19 @@ fn validate(value: &Value, schema: &Value, root: &Value, at: &str, complaints: &
                 validate(value, target, root, at, complaints);
                 return others(value, schema, root, at, complaints);
             }
-            "properties" | "additionalProperties" | "items" | "anyOf" | "oneOf" => {}
+            "minItems" | "maxItems" => {
+                let count = value.as_array().map(|items| items.len() as u64);
+                let limit = rule.as_u64().expect("a number");
+                let fits = |count| match keyword.as_str() {
+                    "minItems" => count >= limit,
+                    _ => count <= limit,
+                };
+                if !count.is_none_or(fits) {
+                    wrong(format!("breaks `{keyword}` of {rule}"));
+                }
+            }
+            "properties" | "additionalProperties" | "items" | "prefixItems" | "anyOf" | "oneOf" => {
+            }
             unknown => panic!("{at}: the validator does not know `{unknown}`"),
         }
     }
@@ -246,6 +258,11 @@ fn others(value: &Value, schema: &Value, root: &Value, at: &str, complaints: &mu
     }
     if let (Value::Array(items), Some(rule)) = (value, schema.get("items")) {
         for (index, item) in items.iter().enumerate() {
+            validate(item, rule, root, &format!("{at}/{index}"), complaints);
+        }
+    }
+    if let (Value::Array(items), Some(Value::Array(rules))) = (value, schema.get("prefixItems")) {
+        for (index, (item, rule)) in items.iter().zip(rules).enumerate() {
             validate(item, rule, root, &format!("{at}/{index}"), complaints);
         }
     }

@@ -139,8 +139,11 @@ fn side_by_side(on: On) {
     assert_eq!(fine["run"]["jobs"], 2);
     assert_eq!(fine["run"]["neighbours"], 1);
     assert_eq!((neighbours(&fine)[0], neighbours(&slow)), (1, vec![1]));
-    assert_eq!(rules(&fine), Vec::<&str>::new());
-    assert_eq!(rules(&slow), ["hold-exceeded", "measured-beside"]);
+    assert_eq!(rules(&fine), ["no-lock-timeout"]);
+    assert_eq!(
+        rules(&slow),
+        ["hold-exceeded", "measured-beside", "no-lock-timeout"]
+    );
     for report in [&fine, &slow] {
         let limits = report["limits"].to_string();
         assert!(
@@ -212,7 +215,7 @@ fn one_after_the_other_nobody_is_beside() {
         );
         assert!(!report["limits"].to_string().contains("neighbours"));
     }
-    assert_eq!(rules(&reports[0]), ["hold-exceeded"]);
+    assert_eq!(rules(&reports[0]), ["hold-exceeded", "no-lock-timeout"]);
     in_order(
         &ran.stderr,
         &["lockproof: slow", "lockproof: fine", "2 scenarios: "],

@@ -42,6 +42,7 @@ pub fn header(course: Course) -> Header {
         },
         policy: Policy::default(),
         steps: vec![StepHeader {
+            lock_timeout_ns: None,
             name: "hour".to_owned(),
             impact: Default::default(),
             kind: match course {
@@ -78,6 +79,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
         at: Mono(at),
         sql: sql.map(str::to_owned),
         vacuum: false,
+        lock_timeout: None,
     };
     let done = |at, in_transaction| Event::StatementDone {
         pid: 100,

@@ -7,8 +7,10 @@ use crate::recording::format::Claim;
 /// A session was seen to wait for these, by `pg_blocking_pids`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// When.
+    /// When it was asked.
     pub at: Mono,
+    /// When the answer was here; None: nobody said.
+    pub by: Option<Mono>,
     /// Who waits.
     pub pid: i32,
     /// For whom.

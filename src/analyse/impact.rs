@@ -32,8 +32,18 @@ pub struct Queue {
     pub depth: Vec<Depth>,
     /// Who waited longest behind the migration; None: nobody.
     pub victim: Option<Victim>,
+    /// How long the longest of all waits behind the migration was, whoever's it was; None: there was none.
+    pub longest: Option<Bounds>,
     /// Waits behind the migration that were seen, of however many sessions.
     pub blocked: u64,
+    /// Those of them that surely stood behind it: by the server's own word, or because it held the very lock.
+    pub surely_blocked: u64,
+    /// All exclusions together, where they overlap counted once; None: there was none.
+    pub excluded: Option<Bounds>,
+    /// Rests between attempts, together.
+    pub rested: Duration,
+    /// The longest that somebody could have waited behind the migration unseen.
+    pub unseen: Duration,
     /// For how long there was a relation on which no request could finish: the union of the exclusions behind which
     /// somebody waited; None: nobody did.
     pub downtime: Option<Bounds>,
@@ -67,7 +77,8 @@ pub struct Wait {
 pub enum WaitEnd {
     /// The lock was granted.
     Granted,
-    /// It was given up: `lock_timeout`, a deadlock, a cancel.
+    /// It was given up: `lock_timeout`, a deadlock, a cancel. In a program's session also one that was granted for
+    /// so short that no poll saw it.
     InVain,
 }
 

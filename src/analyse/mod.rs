@@ -5,16 +5,21 @@
 
 mod blind;
 mod blocked;
+mod chain;
 mod holds;
 pub mod impact;
 mod lives;
 mod owner;
+mod queue;
 mod scene;
 mod session;
+mod span;
 mod step;
 mod text;
+mod timeouts;
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::bounds::Bounds;
@@ -28,6 +33,7 @@ use crate::recording::traffic::TrafficSummary;
 use crate::stage::{Cloned, StageKind};
 
 use blind::Polls;
+use blocked::Sighting;
 use lives::Lives;
 use owner::Backends;
 use step::OpenStep;
@@ -62,7 +68,7 @@ pub struct StageFacts {
     /// `server_version`.
     pub server_version: String,
     /// Settings that decide verdicts.
-    pub settings: std::collections::BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
     /// The role that the migration ran as; None: the superuser, or the one of an external URL.
     pub role: Option<String>,
     /// What of the data was in memory when each replay began; None: nobody saw to it.
@@ -243,6 +249,8 @@ pub struct Analyst {
     lives: Lives,
     backends: Backends,
     polls: Polls,
+    /// For whom each was last seen to wait.
+    waiters: BTreeMap<i32, Sighting>,
     open: Option<OpenStep>,
     traffic: Option<OpenTraffic>,
 }
@@ -262,6 +270,7 @@ impl Analyst {
             lives: Lives::default(),
             backends: Backends::default(),
             polls: Polls::NotYet,
+            waiters: BTreeMap::new(),
             open: None,
             traffic: None,
         }
@@ -298,6 +307,7 @@ impl Analyst {
                 self.close_traffic(None);
                 self.lives = Lives::default();
                 self.backends = Backends::default();
+                self.waiters.clear();
                 self.polls = Polls::NotYet;
                 self.timeline.replays.push(Replay {
                     repeat,
@@ -310,7 +320,10 @@ impl Analyst {
             Event::StepStarted { step, at } => {
                 self.close_step();
                 self.lives.forget_finished();
-                self.open = Some(OpenStep::new(step, at, self.polls));
+                let mut open = OpenStep::new(step, at, self.polls);
+                // Only news is told: who waited before may still do.
+                open.waiters.extend(self.waiters.values().cloned());
+                self.open = Some(open);
             }
             Event::Locks {
                 before,
@@ -339,6 +352,23 @@ impl Analyst {
                 }
             }
             Event::Backend { at, backend } => self.backends.saw(at, backend),
+            Event::Waiter {
+                at,
+                pid,
+                behind,
+                by,
+            } => {
+                let sighting = Sighting {
+                    at,
+                    by,
+                    pid,
+                    behind,
+                };
+                if let Some(open) = &mut self.open {
+                    open.waiters.push(sighting.clone());
+                }
+                self.waiters.insert(pid, sighting);
+            }
             Event::Sampling {
                 samples,
                 dropped,
@@ -434,6 +464,7 @@ impl Analyst {
         let Some(open) = self.open.take() else {
             return;
         };
+        let open_step = open.step;
         let external =
             matches!(&self.timeline.stage, Some(stage) if stage.kind == StageKind::External);
         let began = self.timeline.replays.last().map(|replay| replay.started);
@@ -442,6 +473,10 @@ impl Analyst {
             &self.lives,
             &self.backends,
             owner::Neighbours::of(external),
+            timeouts::TimeOuts::of(
+                self.timeline.header.steps.get(open_step),
+                self.timeline.stage.as_ref(),
+            ),
             self.timeline.header.gap_floor,
         );
         facts.replay = self.timeline.replays.len().saturating_sub(1);

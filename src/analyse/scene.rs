@@ -9,10 +9,11 @@ use super::lives::Life;
 use super::owner::{Backends, Neighbours, Owner};
 use super::session::Session;
 use super::step::OpenStep;
+use super::timeouts::TimeOuts;
 use super::{Blocked, Hold, Holder, Moment, StepFacts};
 use crate::bounds::Bounds;
 use crate::clock::Mono;
-use crate::recording::format::{Claim, LockRow, Origin};
+use crate::recording::format::{Claim, LockRow, Origin, Poll};
 use crate::sql::Kind;
 
 /// How many of the statements that lengthened a hold are named. All would be a list of all statements
@@ -29,12 +30,50 @@ pub struct Scene<'a> {
     pub backends: &'a Backends,
     /// Who else could be there.
     pub neighbours: Neighbours,
+    /// How long its sessions wait for a lock before anybody sets anything.
+    pub timeouts: TimeOuts,
     /// When the step ended.
     pub end: Mono,
 }
 
+/// A lock of the migration, or of who may be it, on a relation that was there before the step.
+pub struct Grip<'l> {
+    /// The first of its rows.
+    pub life: &'l Life,
+    /// What bounds it, all of its rows together.
+    pub edges: Edges,
+    /// Whether it may be two locks one after the other, so that its wait and its hold are not surely one stretch.
+    pub perhaps_two: bool,
+    /// The last poll that showed any of its rows.
+    pub last: Poll,
+    /// The first that no longer showed any; None: there was none.
+    pub gone: Option<Poll>,
+    /// The row of its wait; None: none was seen.
+    pub asked: Option<&'l Life>,
+    /// Whether it is surely the migration's.
+    pub holder: Holder,
+}
+
+/// Waiting rows, by what they wait for.
+type Asked<'l> = BTreeMap<LockRow, Vec<&'l Life>>;
+
+/// The wait that ended in this grant; None: none was seen. A wait that was over in a poll before the lock was there
+/// was in vain: a block of code may ask again in the same transaction.
+fn asked_of<'l>(life: &Life, asked: &Asked<'l>) -> Option<&'l Life> {
+    let waiting = LockRow {
+        claim: Claim::Waiting,
+        ..life.row
+    };
+    let waits = asked.get(&waiting)?;
+    let last = waits
+        .iter()
+        .rfind(|wait| wait.first.sent <= life.first.sent)?;
+    let goes_on = |gone: Poll| gone.sent >= life.first.sent;
+    last.absent_after.is_none_or(goes_on).then_some(*last)
+}
+
 impl Scene<'_> {
-    fn owner(&self, pid: i32) -> Owner {
+    pub(super) fn owner(&self, pid: i32) -> Owner {
         let driven = |pid| self.step.sessions.contains_key(&pid);
         // A worker is its leader's. A leader has none itself: a damaged recording may have circles.
         let pid = match self.backends.leader(pid) {
@@ -61,14 +100,14 @@ impl Scene<'_> {
 
     /// The session that lockproof drives in this process, or of which it is a worker: that waits
     /// for its workers to be gone before it replies.
-    fn session(&self, pid: i32) -> Option<&Session> {
+    pub(super) fn session(&self, pid: i32) -> Option<&Session> {
         let sessions = &self.step.sessions;
         sessions
             .get(&pid)
             .or_else(|| sessions.get(&self.backends.leader(pid)?))
     }
 
-    fn edges(&self, life: &Life) -> Edges {
+    pub(super) fn edges(&self, life: &Life) -> Edges {
         holds::edges(
             life,
             self.session(life.row.pid),
@@ -85,14 +124,16 @@ impl Scene<'_> {
     }
 
     /// Fills in the holds: the migration's, the ignored and the others'.
-    pub fn sort_holds(&self, lives: &[&Life], facts: &mut StepFacts) {
-        let mut granted: Vec<&Life> = lives
+    /// Those that are the migration's, or may be, are handed back.
+    pub fn sort_holds<'l>(&self, lives: &[&'l Life], facts: &mut StepFacts) -> Vec<Grip<'l>> {
+        let mut grips = Vec::new();
+        let mut granted: Vec<&'l Life> = lives
             .iter()
             .copied()
             .filter(|life| life.row.claim == Claim::Granted && life.row.relation != 0)
             .collect();
         granted.sort_by_key(|life| (life.first.sent, life.row));
-        let mut asked: BTreeMap<LockRow, Vec<&Life>> = BTreeMap::new();
+        let mut asked: Asked<'l> = BTreeMap::new();
         for life in lives.iter().filter(|l| l.row.claim == Claim::Waiting) {
             asked.entry(life.row).or_default().push(*life);
         }
@@ -104,6 +145,8 @@ impl Scene<'_> {
             let life = granted[index];
             let mut edges = self.edges(life);
             let mut tail = life;
+            let (mut last, mut gone) = (life.last, life.absent_after);
+            let mut perhaps_two = false;
             // The few that follow under another number; most steps have none.
             for later in index + 1..granted.len() {
                 let next = granted[later];
@@ -117,9 +160,14 @@ impl Scene<'_> {
                 let vacuums = || self.is_vacuum(tail) && self.is_vacuum(next);
                 if holds::same_group(life, next, led) {
                     taken[later] = true;
+                    last = last.max(next.last);
+                    gone = gone.zip(next.absent_after).map(|(a, b)| a.max(b));
                     edges = edges.joined_by(self.edges(next));
                 } else if let Some(succession) = holds::succession(tail, next, vacuums) {
                     taken[later] = true;
+                    last = last.max(next.last);
+                    gone = next.absent_after;
+                    perhaps_two |= succession == Succession::CarriedOn;
                     tail = next;
                     edges = match succession {
                         Succession::HandedOver => edges.joined_by(self.edges(tail)),
@@ -140,12 +188,32 @@ impl Scene<'_> {
                     let mut hold = self.hold(life, &edges, &asked);
                     hold.hold = Bounds::new(Duration::ZERO, hold.hold.at_most());
                     hold.holder = Holder::Unclear;
+                    grips.push(Grip {
+                        life,
+                        edges,
+                        perhaps_two,
+                        last,
+                        gone,
+                        asked: asked_of(life, &asked),
+                        holder: Holder::Unclear,
+                    });
                     facts.holds.push(hold);
                 }
                 (Owner::Migration, Some(Origin::New)) => facts.ignored_holds += 1,
                 // It began in an earlier step, where it was judged.
                 (Owner::Migration, _) if life.first.received < self.step.started => {}
-                (Owner::Migration, _) => facts.holds.push(self.hold(life, &edges, &asked)),
+                (Owner::Migration, _) => {
+                    grips.push(Grip {
+                        life,
+                        edges,
+                        perhaps_two,
+                        last,
+                        gone,
+                        asked: asked_of(life, &asked),
+                        holder: Holder::Known,
+                    });
+                    facts.holds.push(self.hold(life, &edges, &asked));
+                }
                 (Owner::Foreign, _) => facts.foreign_holds.push(self.hold(life, &edges, &asked)),
             }
         }
@@ -159,22 +227,11 @@ impl Scene<'_> {
         };
         facts.holds.sort_by_key(order);
         facts.foreign_holds.sort_by_key(order);
+        grips
     }
 
-    fn hold(&self, life: &Life, edges: &Edges, asked: &BTreeMap<LockRow, Vec<&Life>>) -> Hold {
-        let waiting = LockRow {
-            claim: Claim::Waiting,
-            ..life.row
-        };
-        // The last one: a block of code may have asked in vain before, in the same transaction.
-        let asked = asked
-            .get(&waiting)
-            .and_then(|waits| {
-                waits
-                    .iter()
-                    .rfind(|wait| wait.first.sent <= life.first.sent)
-            })
-            .map(|wait| self.edges(wait));
+    fn hold(&self, life: &Life, edges: &Edges, asked: &Asked<'_>) -> Hold {
+        let asked = asked_of(life, asked).map(|wait| self.edges(wait));
         let relation = self.step.relations.get(&life.row.relation);
         let (granted_by, lengthened_by) = match self.session(life.row.pid) {
             Some(session) => self.statements_of(session, edges),
@@ -206,6 +263,16 @@ impl Scene<'_> {
 
     /// The statements that may have taken a lock, and those that ran while it was held.
     fn statements_of(&self, session: &Session, edges: &Edges) -> (Vec<String>, Vec<String>) {
+        let (takers, lengtheners) = self.indexes_of(session, edges);
+        let named = |indexes: Vec<usize>| indexes.into_iter().map(|index| self.step.sql(index));
+        (
+            named(takers).collect(),
+            named(lengtheners).take(LENGTHENERS).collect(),
+        )
+    }
+
+    /// The same as places in the step.
+    pub(super) fn indexes_of(&self, session: &Session, edges: &Edges) -> (Vec<usize>, Vec<usize>) {
         let mut takers = Vec::new();
         let mut lengtheners = Vec::new();
         let last = edges.granted_by.max(edges.released_from);
@@ -230,17 +297,7 @@ impl Scene<'_> {
         lengtheners.sort_by_key(|&(elapsed, index)| (std::cmp::Reverse(elapsed), index));
         let mut named: Vec<usize> = lengtheners.into_iter().map(|(_, index)| index).collect();
         named.dedup();
-        (
-            takers
-                .into_iter()
-                .map(|index| self.step.sql(index))
-                .collect(),
-            named
-                .into_iter()
-                .take(LENGTHENERS)
-                .map(|index| self.step.sql(index))
-                .collect(),
-        )
+        (takers, named)
     }
 
     /// The same from what `pg_stat_activity` showed between two moments, where another program drives
@@ -323,7 +380,7 @@ impl Scene<'_> {
         blocked
     }
 
-    fn query_at(&self, pid: i32, from: Mono, to: Mono) -> String {
+    pub(super) fn query_at(&self, pid: i32, from: Mono, to: Mono) -> String {
         let sightings = self.backends.sightings(pid);
         sightings
             .iter()
@@ -334,7 +391,7 @@ impl Scene<'_> {
     }
 
     /// What a session of the migration ran, or had run last, at a moment.
-    fn statement_at(&self, pid: i32, moment: Mono) -> String {
+    pub(super) fn statement_at(&self, pid: i32, moment: Mono) -> String {
         let Some(session) = self.session(pid) else {
             return self.query_at(pid, moment, self.end);
         };

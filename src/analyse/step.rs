@@ -10,6 +10,7 @@ use super::owner::{Backends, Neighbours};
 use super::scene::Scene;
 use super::session::{Bracket, Session};
 use super::text::Text;
+use super::timeouts::TimeOuts;
 use super::{BatchFacts, CommandFacts, Queue, StatementFacts, StepFacts};
 use crate::clock::Mono;
 use crate::recording::format::{Event, Outcome, Poll, Relation, StatementError, Trace};
@@ -17,10 +18,11 @@ use crate::recording::format::{Event, Outcome, Poll, Relation, StatementError, T
 /// A step that is under way.
 #[derive(Debug)]
 pub struct OpenStep {
-    step: usize,
+    pub(super) step: usize,
     pub(super) started: Mono,
     finished: Option<Mono>,
     attempts: u32,
+    pub(super) rested: Duration,
     neighbours: u32,
     outcome: Option<Outcome>,
     pub(super) sessions: BTreeMap<i32, Session>,
@@ -55,6 +57,7 @@ impl OpenStep {
             started: at,
             finished: None,
             attempts: 1,
+            rested: Duration::ZERO,
             neighbours: 0,
             outcome: None,
             sessions: BTreeMap::new(),
@@ -99,9 +102,10 @@ impl OpenStep {
                 at,
                 sql,
                 vacuum,
+                lock_timeout,
             } => {
                 if let Some(sql) = sql {
-                    self.texts.insert(index, Text::new(sql));
+                    self.texts.insert(index, Text::new(sql, lock_timeout));
                 }
                 self.sessions
                     .entry(pid)
@@ -144,7 +148,12 @@ impl OpenStep {
                     self.batches.push((rows, done.since(run.sent)));
                 }
             }
-            Event::Retry { attempt, .. } => self.attempts = self.attempts.max(attempt),
+            Event::Retry {
+                attempt, rested_ns, ..
+            } => {
+                self.attempts = self.attempts.max(attempt);
+                self.rested = self.rested.saturating_add(Duration::from_nanos(rested_ns));
+            }
             Event::CommandStarted { argv, at } => {
                 self.command = Some((
                     CommandFacts {
@@ -177,7 +186,6 @@ impl OpenStep {
                 self.neighbours = neighbours;
                 self.outcome = Some(outcome);
             }
-            Event::Waiter { at, pid, behind } => self.waiters.push(Sighting { at, pid, behind }),
             Event::Relations { relations, .. } => self.relations.extend(
                 relations
                     .into_iter()
@@ -195,6 +203,7 @@ impl OpenStep {
         lives: &Lives,
         backends: &Backends,
         neighbours: Neighbours,
+        timeouts: TimeOuts,
         gap_floor: Duration,
     ) -> StepFacts {
         let end = self.finished.unwrap_or_else(|| self.last_moment());
@@ -203,6 +212,7 @@ impl OpenStep {
             step: &self,
             backends,
             neighbours,
+            timeouts,
             end,
         };
         let lives: Vec<Life> = lives
@@ -231,7 +241,11 @@ impl OpenStep {
                 .blind(&self.windows(end), gap_floor, (self.started, end)),
             traces: self.traces.clone(),
         };
-        scene.sort_holds(&lives, &mut facts);
+        let grips = scene.sort_holds(&lives, &mut facts);
+        facts.queue = scene.queue(&lives, &grips);
+        facts.queue.unseen =
+            self.watch
+                .blind(&self.open_to_waits(end), gap_floor, (self.started, end));
         facts
     }
 
@@ -261,6 +275,14 @@ impl OpenStep {
             });
         }
         windows
+    }
+
+    /// When somebody could wait behind the migration without a poll to tell: whenever it has a transaction, whatever
+    /// that is known to lock, since rows are not in it.
+    fn open_to_waits(&self, end: Mono) -> Vec<Bracket> {
+        let sessions = self.sessions.values();
+        let brackets = sessions.flat_map(|session| session.brackets(end));
+        brackets.chain(self.windows(end)).collect()
     }
 
     /// The part of a transaction that no poll during a rest of its session answers for.
@@ -354,6 +376,13 @@ impl OpenStep {
             early: median(&self.batches[..tenth]),
             late: median(&self.batches[self.batches.len() - tenth..]),
         })
+    }
+
+    /// Whether the reply that a session got at this moment was an error.
+    pub(super) fn failed(&self, pid: i32, done: Mono) -> bool {
+        let mut runs = self.runs.iter().rev();
+        let run = runs.find(|run| run.pid == pid && run.done == Some(done));
+        run.is_none_or(|run| run.error.is_some())
     }
 
     /// What was told of the statement in this place of the step.

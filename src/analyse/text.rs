@@ -1,7 +1,7 @@
 //! What a statement's text says about its locks: asked at each of its sendings, answered once.
 
 use crate::sql::TransactionControl::{Begin, Commit, Release, RollbackTo, Savepoint};
-use crate::sql::{Kind, Verb};
+use crate::sql::{Kind, SetsLockTimeout, Verb};
 
 /// A statement's text and what it says.
 #[derive(Debug)]
@@ -18,17 +18,29 @@ pub struct Text {
     pub commits: bool,
     /// True for PREPARE TRANSACTION; its name may be hidden, so that it looks like PREPARE.
     pub prepares: bool,
+    /// What it does to `lock_timeout`; None: nothing.
+    pub sets: Option<SetsLockTimeout>,
+    /// True for a statement that may have caught an error in code that it calls.
+    pub may_hide: bool,
+    /// True for ROLLBACK TO.
+    pub rolls_back_to: bool,
 }
 
 impl Text {
-    /// Reads it.
-    pub fn new(sql: String) -> Self {
+    /// Reads it; `sets` is what was told of its literals, which may be hidden.
+    pub fn new(sql: String, sets: Option<SetsLockTimeout>) -> Self {
         let kind = Kind::of(&sql);
         let (verb, control) = (kind.verb(), kind.transaction_control());
         Self {
             takes_locks: !matches!(control, Some(Begin | Savepoint | Release | RollbackTo)),
             keeps_locks: keeps_locks(verb) && !lets_indexes_go(verb, &sql),
             commits: control == Some(Commit { chain: false }),
+            sets: sets.or_else(|| SetsLockTimeout::by(&sql)),
+            may_hide: matches!(
+                verb,
+                Verb::Select | Verb::With | Verb::Values | Verb::Do | Verb::Call | Verb::Execute
+            ),
+            rolls_back_to: control == Some(RollbackTo),
             prepares: matches!(verb, Verb::PrepareTransaction | Verb::Prepare),
             sql,
         }
@@ -73,7 +85,7 @@ mod tests {
     use super::*;
 
     fn says(sql: &str) -> [bool; 4] {
-        let text = Text::new(sql.to_owned());
+        let text = Text::new(sql.to_owned(), None);
         [
             text.takes_locks,
             text.keeps_locks,

@@ -22,7 +22,8 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
         .map(|path| Target::open(&Output::of(path)))
         .transpose()?;
     let timeline = timeline(&arguments.recording)?;
-    let policy = config::judged_by(arguments, &timeline.header.policy)?;
+    let header = &timeline.header;
+    let policy = config::judged_by(arguments, &header.policy, header.traffic.is_some())?;
     let judgement = judging::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
     let code = show(&report, &policy, json, false, screen)?;

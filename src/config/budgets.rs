@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::document::{Document, KeyPath};
+use super::impact;
 use super::scenario::{BudgetText, StepText};
 use super::suggest::{listed, nearest};
 use super::units;
@@ -24,6 +25,9 @@ pub fn read(
 ) -> Result<Vec<Budget>> {
     let mut budgets: Vec<Budget> = Vec::new();
     for (name, budget) in typed {
+        if impact::KEYS.contains(&name.as_str()) {
+            continue;
+        }
         let at = at.key(name);
         let mode = mode(document, &at, name)?;
         if budgets.iter().any(|budget| budget.mode == mode) {
@@ -76,7 +80,7 @@ pub fn of_step(
         .as_deref()
         .map(str::trim)
         .filter(|reason| !reason.is_empty());
-    if step.reason.is_some() && budgets.is_empty() {
+    if step.reason.is_some() && step.budgets.is_empty() {
         return Err(document
             .error(
                 &at.key("reason"),
@@ -116,7 +120,8 @@ fn mode(document: &Document<'_>, at: &KeyPath, name: &str) -> Result<LockMode> {
     let Ok(mode) = LockMode::from_str(name) else {
         let known = LockMode::ALL
             .iter()
-            .flat_map(|mode| [mode.name(), mode.sql()]);
+            .flat_map(|mode| [mode.name(), mode.sql()])
+            .chain(impact::KEYS);
         return Err(document
             .error(at, "is no lock mode")
             .help(match nearest(name, known) {

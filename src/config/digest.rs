@@ -8,7 +8,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::pgbench::print;
-use crate::plan::{Budget, Disturbance, Front, Load, Step, Traffic, Work, Wrap};
+use crate::plan::{
+    Budget, Disturbance, Front, Impact, Load, Policy, Retry, Step, Traffic, Work, Wrap,
+};
 
 /// SHA-256 in hex over everything that decides what is replayed and what it is allowed.
 ///
@@ -17,7 +19,7 @@ use crate::plan::{Budget, Disturbance, Front, Load, Step, Traffic, Work, Wrap};
 pub fn digest(
     name: &str,
     variables: &BTreeMap<String, String>,
-    budgets: &[Budget],
+    policy: &Policy,
     steps: &[Step],
     disturbances: &[Disturbance],
     traffic: Option<&Traffic>,
@@ -27,7 +29,8 @@ pub fn digest(
         format: "lockproof scenario 1",
         name,
         variables,
-        budgets: in_order(budgets),
+        budgets: in_order(&policy.budgets),
+        impact: policy.impact,
         steps: steps.iter().map(|step| of_step(step, folder)).collect(),
         // As their Debug has them: every field, in order.
         disturbances: disturbances
@@ -51,6 +54,8 @@ struct Canonical<'a> {
     name: &'a str,
     variables: &'a BTreeMap<String, String>,
     budgets: Vec<&'a Budget>,
+    #[serde(skip_serializing_if = "is_unset")]
+    impact: Impact,
     steps: Vec<CanonicalStep<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     disturbances: Vec<String>,
@@ -86,6 +91,25 @@ struct CanonicalStep<'a> {
     timeout: Option<Duration>,
     attempts: u32,
     backoff: Duration,
+    #[serde(skip_serializing_if = "is_default")]
+    max_backoff: Duration,
+    #[serde(skip_serializing_if = "is_none")]
+    jitter: f64,
+    #[serde(skip_serializing_if = "is_unset")]
+    impact: Impact,
+}
+
+// What was not there before and is not set leaves a scenario the same that it was.
+fn is_default(max_backoff: &Duration) -> bool {
+    *max_backoff == Retry::default().max_backoff
+}
+
+fn is_none(jitter: &f64) -> bool {
+    *jitter == 0.0
+}
+
+fn is_unset(impact: &Impact) -> bool {
+    *impact == Impact::default()
 }
 
 #[derive(Serialize)]
@@ -140,6 +164,9 @@ fn of_step<'a>(step: &'a Step, folder: &Path) -> CanonicalStep<'a> {
         timeout: step.timeout,
         attempts: step.retry.attempts,
         backoff: step.retry.backoff,
+        max_backoff: step.retry.max_backoff,
+        jitter: step.retry.jitter,
+        impact: step.impact,
     }
 }
 

@@ -12,8 +12,10 @@ pub mod digest;
 pub mod discover;
 pub mod disturbances;
 pub mod document;
+pub mod impact;
 pub mod order;
 pub mod outputs;
+pub mod patience;
 mod pgbench;
 mod request;
 pub mod scenario;
@@ -192,13 +194,14 @@ pub fn keep(prune: &cli::SnapshotPrune) -> Result<Keep> {
     })
 }
 
-/// The policy of a recording, changed by what was typed for `judge`.
+/// The policy of a recording, changed by what was typed for `judge`; `traffic`: whether any ran beside it.
 ///
 /// # Errors
 ///
 /// If the budget is no duration.
-pub fn judged_by(judge: &cli::Judge, recorded: &Policy) -> Result<Policy> {
+pub fn judged_by(judge: &cli::Judge, recorded: &Policy, traffic: bool) -> Result<Policy> {
     let mut policy = recorded.clone();
+    impact::fill(&mut policy, profile(judge.profile), traffic);
     typed_policy(
         &mut policy,
         judge.budget.as_deref(),
@@ -206,6 +209,13 @@ pub fn judged_by(judge: &cli::Judge, recorded: &Policy) -> Result<Policy> {
         judge.allow_unproven,
     )?;
     Ok(policy)
+}
+
+fn profile(typed: Option<cli::Profile>) -> impact::Profile {
+    match typed {
+        Some(cli::Profile::Strict) => impact::Profile::Strict,
+        None => impact::Profile::Usual,
+    }
 }
 
 /// What does not fit about an option.
@@ -247,6 +257,7 @@ mod tests {
         let mut judge = cli::Judge {
             recording: PathBuf::from("-"),
             budget: None,
+            profile: None,
             strict: false,
             allow_unproven: false,
             json: None,
@@ -256,7 +267,7 @@ mod tests {
             ..Policy::default()
         };
         let judged =
-            |judge: &cli::Judge| judged_by(judge, &recorded).map_err(|error| error.story());
+            |judge: &cli::Judge| judged_by(judge, &recorded, false).map_err(|error| error.story());
         assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
 
         judge.budget = Some("20ms".to_owned());

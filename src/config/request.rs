@@ -7,11 +7,12 @@ use std::time::Duration;
 use toml::Value;
 
 use super::document::{Document, KeyPath};
+use super::patience::Patience;
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
 use super::{
-    Surroundings, budgets, digest, discover, disturbances, option, script, snapshot, stage, steps,
-    traffic, typed_policy, variables, vars,
+    Surroundings, budgets, digest, discover, disturbances, impact, option, profile, script,
+    snapshot, stage, steps, traffic, typed_policy, variables, vars,
 };
 use crate::plan::{
     Cadence, DEFAULT_INTERVAL, DEFAULT_REPLAYS, Disturbance, Literals, Plan, Policy, ScenarioId,
@@ -85,6 +86,8 @@ impl Request<'_> {
         for budget in budgets::read(&document, &KeyPath::top("budgets"), &typed.budgets)? {
             policy.set(budget);
         }
+        policy.impact = impact::read(&document, &KeyPath::top("budgets"), &typed.budgets)?;
+        let patience = Patience::of_scenario(&document, &typed)?;
         if typed.steps.is_empty() {
             return Err(Error::usage(format!("`{}` has no step", file.display()))
                 .help("add `[[steps]]` with a `file = \"….sql\"`"));
@@ -94,6 +97,7 @@ impl Request<'_> {
             folder: &folder,
             variables: &variables,
             policy: &policy,
+            patience,
         }
         .steps(&typed.steps, notes)?;
         let server = if self.choice.is_somebody_else_s() || snapshot.hooks.is_some() {
@@ -113,7 +117,7 @@ impl Request<'_> {
             digest: digest::digest(
                 &name,
                 &set,
-                &policy.budgets,
+                &policy,
                 &steps,
                 &disturbances,
                 traffic.as_ref(),
@@ -184,15 +188,7 @@ impl Request<'_> {
         let set = self.typed_variables.clone();
         let traffic = self.traffic(source.as_ref(), &snapshot, &set, &steps, notes)?;
         let scenario = ScenarioId {
-            digest: digest::digest(
-                &name,
-                &set,
-                &policy.budgets,
-                &steps,
-                &[],
-                traffic.as_ref(),
-                folder,
-            ),
+            digest: digest::digest(&name, &set, &policy, &steps, &[], traffic.as_ref(), folder),
             name,
         };
         let interval = self.interval(None, None)?;
@@ -269,7 +265,8 @@ impl Request<'_> {
             SnapshotChoice::Folder { .. } => notes.extend(travels.left_out_note()),
         }
         let settings = &travels.settings;
-        Ok(Plan {
+        let document = stage.map(|(document, _)| document);
+        let mut plan = Plan {
             traffic,
             disturbances,
             stage: stage::plan(run, choice, settings, stage, self.surroundings, notes)?,
@@ -291,7 +288,9 @@ impl Request<'_> {
             } else {
                 Literals::Hidden
             },
-        })
+        };
+        impact::settle(&mut plan, profile(run.profile), document, notes)?;
+        Ok(plan)
     }
 
     /// What runs beside the steps.

@@ -36,6 +36,10 @@ pub struct Scenario {
     pub replays: Option<Value>,
     /// Between two samples.
     pub interval: Option<Value>,
+    /// `lock_timeout` of the steps' sessions.
+    pub lock_timeout: Option<Value>,
+    /// When it strikes.
+    pub retry: Option<RetryText>,
     /// `${name}` and what it stands for.
     #[serde(default, rename = "variables")]
     pub _variables: BTreeMap<String, Value>,
@@ -123,12 +127,16 @@ pub struct RetryText {
     pub attempts: Option<Value>,
     /// Rest before the second one.
     pub backoff: Option<Value>,
+    /// The longest of the rests, which double.
+    pub max_backoff: Option<Value>,
+    /// By which share chance makes them shorter or longer.
+    pub jitter: Option<Value>,
 }
 
 /// A budget: the limit alone, or with what breaking it does.
 #[derive(Debug, Clone)]
 pub enum BudgetText {
-    /// `"50ms"`.
+    /// `"50ms"`, `0`, `"20%"`.
     Limit(Value),
     /// `{ limit = "50ms", level = "warn" }`.
     Detailed(DetailedBudget),
@@ -191,7 +199,7 @@ impl StepText {
     /// The first key that is there and means nothing for the step's kind, and the kinds it is for.
     pub fn foreign_key(&self) -> Option<(&'static str, &'static [StepKind])> {
         use StepKind::{Batch, Command, Sql};
-        let keys: [(&str, bool, &[StepKind]); 13] = [
+        let keys: [(&str, bool, &[StepKind]); 12] = [
             ("run", self.run.is_some(), &[Command]),
             ("cwd", self.cwd.is_some(), &[Command]),
             ("env", self.env.is_some(), &[Command]),
@@ -202,7 +210,6 @@ impl StepText {
             ("file", self.file.is_some(), &[Sql, Batch]),
             ("sql", self.sql.is_some(), &[Sql, Batch]),
             ("wrap", self.wrap.is_some(), &[Sql]),
-            ("lock_timeout", self.lock_timeout.is_some(), &[Sql, Batch]),
             (
                 "statement_timeout",
                 self.statement_timeout.is_some(),

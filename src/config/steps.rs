@@ -9,6 +9,8 @@ use toml::Value;
 use super::budgets;
 use super::discover::beside;
 use super::document::{Document, KeyPath};
+use super::impact;
+use super::patience::Patience;
 use super::scenario::StepText;
 use super::script::{self, Keyset, Origin, VariablesFrom};
 use super::suggest::listed;
@@ -39,6 +41,8 @@ pub struct Scenario<'a> {
     pub variables: &'a BTreeMap<String, String>,
     /// The scenario's budgets.
     pub policy: &'a Policy,
+    /// How long its steps wait for locks unless they say otherwise.
+    pub patience: Patience,
 }
 
 impl Scenario<'_> {
@@ -60,13 +64,17 @@ impl Scenario<'_> {
                     .error(&at, &message)
                     .help("give it a `name` of its own"));
             }
-            if step.retry.attempts > 1 && !ever_times_out(&step) {
+            if text.retry.is_some() && step.retry.attempts > 1 && !ever_times_out(&step) {
                 notes.push(format!(
                     "step `{}` never retries: it has `retry` and no `lock_timeout`",
                     step.name
                 ));
             }
             steps.push(step);
+        }
+        let retries = self.patience.retry.is_some_and(|retry| retry.attempts > 1);
+        if retries && !steps.iter().any(ever_times_out) {
+            notes.push("no step ever retries: there is `retry` and no `lock_timeout`".to_owned());
         }
         Ok(steps)
     }
@@ -87,18 +95,13 @@ impl Scenario<'_> {
             StepKind::Batch => Work::Batch(self.batch(at, text)?),
             StepKind::Command => Work::Command(self.command(at, text)?),
         };
-        let retry = self.retry(at, text)?;
+        let (lock_timeout, retry) = self.patience.of_step(self.document, at, text)?;
         Ok(Step {
-            impact: Impact::default(),
+            impact: impact::of_step(self.document, at, text, self.policy)?,
             name,
             work,
             budgets: budgets::of_step(self.document, at, text, self.policy)?,
-            lock_timeout: self.unit(
-                at,
-                "lock_timeout",
-                &text.lock_timeout,
-                units::server_timeout,
-            )?,
+            lock_timeout,
             statement_timeout: self.unit(
                 at,
                 "statement_timeout",
@@ -254,31 +257,6 @@ impl Scenario<'_> {
             argv,
             folder,
             environment,
-        })
-    }
-
-    fn retry(&self, at: &KeyPath, text: &StepText) -> Result<Retry> {
-        let Some(typed) = &text.retry else {
-            return Ok(Retry::default());
-        };
-        let at = at.key("retry");
-        let Some(attempts) = self.count(&at, "attempts", &typed.attempts)? else {
-            return Err(self
-                .document
-                .error(&at, "lacks its `attempts`")
-                .help("write it like `retry = { attempts = 5, backoff = \"200ms\" }`"));
-        };
-        let attempts = u32::try_from(attempts)
-            .ok()
-            .filter(|attempts| *attempts <= 100)
-            .ok_or_else(|| {
-                let message = format!("has to be from 1 to 100, not {attempts}");
-                self.document.error(&at.key("attempts"), &message)
-            })?;
-        let backoff = self.unit(&at, "backoff", &typed.backoff, units::rest)?;
-        Ok(Retry {
-            attempts,
-            backoff: backoff.unwrap_or(Retry::default().backoff),
         })
     }
 

@@ -180,6 +180,39 @@ pub fn count(value: &Value) -> Result<u64, Unfit> {
     })
 }
 
+/// A part of a whole, from 0 to 1.
+pub fn share(value: &Value) -> Result<f64, Unfit> {
+    let number = match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number
+        .filter(|number| (0.0..=1.0).contains(number))
+        .ok_or_else(|| {
+            Unfit::new(
+                format!("has to be a number from 0 to 1, not `{}`", shown(value)),
+                "write it without quotes, such as `0.5`",
+            )
+        })
+}
+
+/// A whole number that may be 0.
+pub fn number(value: &Value) -> Result<u64, Unfit> {
+    match value {
+        Value::Integer(0) => Ok(0),
+        Value::String(text) if text.trim() == "0" => Ok(0),
+        other => count(other).map_err(|unfit| {
+            let message = unfit.message.replace("at least 1", "at least 0");
+            Unfit::new(
+                message,
+                "write it without quotes and without a fraction, such as `0`",
+            )
+        }),
+    }
+}
+
 /// The text of a value that has to carry a unit.
 pub fn with_unit(value: &Value) -> Result<String, Unfit> {
     match value {
@@ -313,6 +346,22 @@ mod tests {
             message(size("9999999TB")),
             "is no possible size: `9999999TB`"
         );
+    }
+
+    #[test]
+    fn shares_are_parts_of_one() {
+        for (value, expected) in [(Value::Float(0.5), 0.5), (Value::Integer(1), 1.0)] {
+            assert_eq!(share(&value), Ok(expected));
+        }
+        for wrong in [
+            Value::Float(1.1),
+            Value::Float(f64::NAN),
+            Value::Integer(-1),
+        ] {
+            assert!(message(share(&wrong)).starts_with("has to be a number from 0 to 1"));
+        }
+        assert_eq!(number(&Value::Integer(0)), Ok(0));
+        assert!(number(&Value::Integer(-1)).is_err());
     }
 
     #[test]

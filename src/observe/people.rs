@@ -1,41 +1,52 @@
 //! Who the processes in the lock rows are, and who waits for whom; asked only when rows changed
 //! or now and then while there are any, because it costs more than the rows themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Row;
 
 use crate::clock::Mono;
 use crate::plan::Literals;
-use crate::recording::format::{Backend, Event, LockRow};
+use crate::recording::format::{Backend, Claim, Event, LockRow};
 use crate::sql;
 
 /// What was told already, so that only news is told.
 #[derive(Debug, Default)]
 pub struct People {
     known: BTreeMap<i32, (String, String)>,
-    behind: BTreeMap<i32, Vec<i32>>,
+    /// Of each that waits: for what, and for whom.
+    behind: BTreeMap<i32, (Vec<LockRow>, Vec<i32>)>,
 }
 
 impl People {
-    /// The news in the rows of `queries/activity.sql` about those in the lock rows.
+    /// The news in the rows of `queries/activity.sql` about those in the lock rows, and those in their way.
     pub fn news(
         &mut self,
-        at: Mono,
+        (at, by): (Mono, Mono),
         activity: &[Row],
         locks: &[LockRow],
         literals: Literals,
     ) -> Vec<Event> {
         let mut news = Vec::new();
-        self.behind
-            .retain(|pid, _| locks.iter().any(|lock| lock.pid == *pid));
+        let pids: BTreeSet<i32> = locks.iter().map(|lock| lock.pid).collect();
+        let waiting: Vec<&LockRow> = locks
+            .iter()
+            .filter(|lock| lock.claim == Claim::Waiting)
+            .collect();
+        let involved = |wanted: i32| pids.contains(&wanted);
+        // Who holds a weak lock is in no row of `locks.sql`, and may be the one that all wait for.
+        let in_the_way: BTreeSet<i32> = activity
+            .iter()
+            .filter(|row| row.get::<_, Option<i32>>("pid").is_some_and(involved))
+            .filter_map(|row| row.get::<_, Option<Vec<i32>>>("behind"))
+            .flatten()
+            .collect();
         for row in activity {
             let Some(pid) = row.get::<_, Option<i32>>("pid") else {
                 continue;
             };
             let leader: Option<i32> = row.get("leader_pid");
-            let involved = |wanted: i32| locks.iter().any(|lock| lock.pid == wanted);
-            if !involved(pid) && !leader.is_some_and(involved) {
+            if !involved(pid) && !leader.is_some_and(involved) && !in_the_way.contains(&pid) {
                 continue;
             }
             let query: Option<&str> = row.get("query");
@@ -65,12 +76,23 @@ impl People {
                 });
             }
             let behind: Option<Vec<i32>> = row.get("behind");
-            if let Some(mut behind) = behind.filter(|behind| !behind.is_empty()) {
-                behind.sort_unstable();
-                if self.behind.get(&pid) != Some(&behind) {
-                    self.behind.insert(pid, behind.clone());
-                    news.push(Event::Waiter { at, pid, behind });
-                }
+            let Some(mut behind) = behind.filter(|behind| !behind.is_empty()) else {
+                self.behind.remove(&pid);
+                continue;
+            };
+            behind.sort_unstable();
+            // Another wait for the same is news as well.
+            let waits = waiting.iter().filter(|lock| lock.pid == pid);
+            let waits: Vec<LockRow> = waits.copied().copied().collect();
+            let found = (waits, behind);
+            if self.behind.get(&pid) != Some(&found) {
+                news.push(Event::Waiter {
+                    at,
+                    pid,
+                    behind: found.1.clone(),
+                    by: Some(by),
+                });
+                self.behind.insert(pid, found);
             }
         }
         news

@@ -33,9 +33,12 @@ use crate::{Error, Result};
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often the people are asked about while nothing changes.
 const PEOPLE: Duration = Duration::from_millis(20);
-/// The same in a crowd: `pg_blocking_pids` locks the whole lock table for each that waits.
-const PEOPLE_IN_A_CROWD: Duration = Duration::from_millis(200);
-/// More rows than this are a crowd.
+/// `pg_blocking_pids` locks the whole lock table for each that waits: the longer an answer took, the longer nobody is
+/// asked again, so many times as long.
+const REST: u32 = 10;
+/// Whoever comes in a crowd is asked about when the last answer is so many times its own time ago.
+const REST_FOR_NEWCOMERS: u32 = 4;
+/// More rows than this are a crowd: a pool of an application behind one lock.
 const CROWD: usize = 16;
 
 /// What a sampler needs.
@@ -260,6 +263,8 @@ struct Loop {
     heartbeat: Heartbeat,
     /// Rows that came since it was last asked who is in them.
     newcomers: Vec<LockRow>,
+    /// How long the last answer took.
+    answer_took: Duration,
     samples: u64,
     dropped: u64,
     gaps: Histogram<u64>,
@@ -289,6 +294,7 @@ impl Loop {
             gone: Vec::new(),
             gap_to_tell: None,
             newcomers: Vec::new(),
+            answer_took: Duration::ZERO,
             samples: 0,
             dropped: 0,
             gaps: histogram(),
@@ -451,14 +457,11 @@ impl Loop {
         if let Some(heard) = eyes.inquiry.heard(runtime)? {
             self.tell_people(&heard);
         }
-        let (few, pause) = if self.told.len() > CROWD {
-            (false, PEOPLE_IN_A_CROWD)
-        } else {
-            (true, PEOPLE)
-        };
         let since = poll.received.since(eyes.inquiry.asked());
-        let due = !self.told.is_empty() && since >= pause;
-        if due || (!self.newcomers.is_empty() && few) {
+        let took = self.answer_took;
+        let due = !self.told.is_empty() && since >= PEOPLE.max(took * REST);
+        let soon = self.told.len() <= CROWD || since >= took * REST_FOR_NEWCOMERS;
+        if due || (!self.newcomers.is_empty() && soon) {
             self.inquire(runtime, eyes);
         }
         Ok(())
@@ -488,9 +491,11 @@ impl Loop {
 
     fn tell_people(&mut self, heard: &Heard<'_>) {
         let literals = self.setup.literals;
+        let by = self.setup.clock.now();
+        self.answer_took = by.since(heard.at);
         let news = self
             .people
-            .news(heard.at, &heard.activity, heard.about, literals);
+            .news((heard.at, by), &heard.activity, heard.about, literals);
         for event in news {
             // What finds no room is told again the next time, as if nothing had been.
             if self.setup.events.try_send(event).is_err() {

@@ -13,6 +13,7 @@ use super::traffic::{DisturbanceHeader, Request, Requests, TrafficHeader, Traffi
 use crate::clock::Mono;
 use crate::pg::LockMode;
 use crate::plan::{Budget, Cadence, Impact, Literals, Policy, ScenarioId, StepKind, Warmth, Wrap};
+use crate::sql::SetsLockTimeout;
 use crate::stage::{Cloned, StageKind};
 
 /// The version that this code writes; it reads no other.
@@ -81,6 +82,10 @@ pub struct StepHeader {
     /// Its own budgets of what applications feel.
     #[serde(default)]
     pub impact: Impact,
+    /// The `lock_timeout` that its sessions begin with, in nanoseconds; 0: that of the server. None: a recording that
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_timeout_ns: Option<u64>,
     /// How its statements are put into transactions; None unless the kind is sql.
     pub wrap: Option<Wrap>,
 }
@@ -381,6 +386,9 @@ pub enum Event {
         /// True for VACUUM, whose session-level lock outlives its transactions.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         vacuum: bool,
+        /// What it does to `lock_timeout`, told with its text; None: nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lock_timeout: Option<SetsLockTimeout>,
     },
     /// The reply to it was read to its end.
     StatementDone {
@@ -408,6 +416,9 @@ pub enum Event {
         attempt: u32,
         /// When.
         at: Mono,
+        /// How long was rested before it, in nanoseconds.
+        #[serde(default)]
+        rested_ns: u64,
     },
     /// A program was started.
     CommandStarted {
@@ -484,6 +495,9 @@ pub enum Event {
         pid: i32,
         /// For whom.
         behind: Vec<i32>,
+        /// When the answer was here: it was so at some moment between. None: a recording that does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Mono>,
     },
     /// Names for what the step's lock rows mentioned.
     Relations {

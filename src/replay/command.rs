@@ -108,12 +108,29 @@ fn spawn(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> std::io::Result<
         .envs(scene.endpoint.environment())
         .env("PGAPPNAME", application(step))
         .envs(&work.environment)
+        .envs(options(scene, step, work).map(|options| ("PGOPTIONS", options)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
+}
+
+/// `PGOPTIONS` where the step has a `lock_timeout`, so that all of its statements have it: what the server's address
+/// says, then that, then what the step's own environment says, of which the last counts.
+fn options(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Option<String> {
+    let timeout = step.lock_timeout?;
+    let environment = scene.endpoint.environment();
+    let given = environment.iter().find(|(name, _)| *name == "PGOPTIONS");
+    let own = work.environment.get("PGOPTIONS");
+    let ours = format!("-c lock_timeout={}ms", timeout.as_millis().max(1));
+    let all = [
+        given.map(|(_, options)| options.as_str()),
+        Some(ours.as_str()),
+        own.map(String::as_str),
+    ];
+    Some(all.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 async fn wait(scene: &Scene<'_>, step: &Step, child: &mut Child) -> Ended {

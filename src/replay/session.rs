@@ -15,7 +15,7 @@ use crate::pg::Session;
 use crate::pg::session::tell;
 use crate::plan::Step;
 use crate::recording::format::{Event, StatementError};
-use crate::sql::{Statement, TransactionControl};
+use crate::sql::{SetsLockTimeout, Statement, TransactionControl};
 
 /// A session of the migration.
 pub struct Driven<'a> {
@@ -240,6 +240,8 @@ impl<'a> Driven<'a> {
             .told
             .insert(order.index)
             .then(|| scene.shown(order.text));
+        // Its literal may be hidden, and decides how long a wait can last. Told with the text.
+        let lock_timeout = told.as_ref().and_then(|_| SetsLockTimeout::by(order.text));
         // The text was made ready before: all that lies between the clock and the wire is a push
         // into a channel, so that a run that is cut still tells what was under way.
         let sent = scene.clock.now();
@@ -249,6 +251,7 @@ impl<'a> Driven<'a> {
             at: sent,
             sql: told,
             vacuum: order.vacuum,
+            lock_timeout,
         });
         let result = self.execute(order).await;
         let done = scene.clock.now();

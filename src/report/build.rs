@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::text::{self, ms};
 use super::wording;
-use super::{distribution, fidelity, traffic};
+use super::{distribution, fidelity, queue, traffic};
 use crate::analyse::{self, StageFacts, StepFacts, Timeline};
 use crate::bounds::Bounds;
 use crate::judge::{Judgement, StepJudgement};
@@ -171,6 +171,7 @@ fn step(
             .map(|facts| hold(facts, false))
             .collect(),
         blocked: facts.blocked.iter().map(blocked).collect(),
+        queue: Some(queue::of(&facts.queue)),
         traffic: traffic::of_step(timeline, facts),
         unseen_ms_max: ms(facts.blind),
         evidence: evidence(facts),
@@ -244,7 +245,7 @@ fn budget(budget: &plan::Budget) -> Budget {
 }
 
 /// Bounds as numbers: rounding must not narrow them.
-fn span(bounds: Bounds) -> Span {
+pub(super) fn span(bounds: Bounds) -> Span {
     let micros = |duration: std::time::Duration| duration.as_nanos() as f64 / 1e3;
     Span {
         at_least: micros(bounds.at_least()).floor() / 1e3,
@@ -252,7 +253,7 @@ fn span(bounds: Bounds) -> Span {
     }
 }
 
-fn moment(moment: analyse::Moment) -> Span {
+pub(super) fn moment(moment: analyse::Moment) -> Span {
     let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
     Span {
         at_least: micros(moment.earliest).floor() / 1e3,

@@ -7,7 +7,7 @@ use comfy_table::{
 
 use super::model::{Finding, Hold, Report, Span, Step};
 use super::text::{self, count, short};
-use super::{felt, fidelity, repeats};
+use super::{felt, fidelity, queue, repeats};
 use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
@@ -39,6 +39,10 @@ pub fn render(report: &Report, palette: Palette) -> String {
     out.push('\n');
     out.push_str(&table(report, palette));
     out.push('\n');
+    for line in queue::lines(report) {
+        out.push_str(&fill(&line, "  "));
+        out.push('\n');
+    }
     if let Some(felt) = felt::render(report) {
         out.push('\n');
         out.push_str(&felt);

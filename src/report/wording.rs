@@ -1,5 +1,6 @@
 //! Findings in plain words: what was seen, and what to do.
 
+use super::felt_words;
 use super::model;
 use super::text::{bounds, count, scenarios_beside, short, time};
 use crate::advice;
@@ -13,7 +14,7 @@ const NOTHING_SEEN: &str = "it was not seen to read or rewrite anything, so what
                             server: its disk, its processors, its commit; see whether it does on a \
                             quieter machine, too";
 /// How much of a statement a sentence bears.
-const QUOTE: usize = 100;
+pub(super) const QUOTE: usize = 100;
 
 /// Words a finding.
 pub fn finding(step: &str, finding: &Finding) -> model::Finding {
@@ -91,6 +92,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             ),
             advice: Some("run again on a quieter machine".to_owned()),
         },
+        FindingKind::Felt(felt) => felt_words::words(felt),
         FindingKind::Failed { message, details } => Words {
             rule: "step-failed",
             hold: None,
@@ -164,11 +166,16 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
     }
 }
 
-struct Words<'a> {
-    rule: &'static str,
-    hold: Option<&'a Hold>,
-    message: String,
-    advice: Option<String>,
+/// A finding in words.
+pub(super) struct Words<'a> {
+    /// Which rule.
+    pub rule: &'static str,
+    /// The hold that it is about.
+    pub hold: Option<&'a Hold>,
+    /// What was seen.
+    pub message: String,
+    /// What to do.
+    pub advice: Option<String>,
 }
 
 fn subject(hold: &Hold) -> String {

@@ -130,6 +130,9 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
                 kind: step.work.kind(),
                 budgets: step.budgets.clone(),
                 impact: step.impact,
+                lock_timeout_ns: Some(step.lock_timeout.map_or(0, |timeout| {
+                    u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
+                })),
                 wrap: match &step.work {
                     Work::Sql(work) => Some(work.wrap),
                     _ => None,
@@ -171,11 +174,15 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
 
 /// A gap that matters is told: the floor is well below the tightest budget.
 fn gap_floor(plan: &Plan) -> std::time::Duration {
-    plan.policy
-        .budgets
-        .iter()
-        .chain(plan.steps.iter().flat_map(|step| &step.budgets))
-        .map(|budget| budget.limit / 2)
+    let holds = plan.policy.budgets.iter();
+    let holds = holds.chain(plan.steps.iter().flat_map(|step| &step.budgets));
+    let felt = plan.steps.iter().map(|step| step.impact);
+    let felt = felt.chain([plan.policy.impact]);
+    let felt = felt.flat_map(|impact| [impact.exclusion, impact.victim_wait]);
+    holds
+        .map(|budget| budget.limit)
+        .chain(felt.flatten())
+        .map(|limit| limit / 2)
         .min()
         .map_or(GAP_FLOOR, |half| GAP_FLOOR.min(half))
 }

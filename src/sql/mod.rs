@@ -8,6 +8,7 @@ pub mod kind;
 pub mod lex;
 pub mod normalise;
 pub mod split;
+pub mod timeout;
 mod verb;
 mod words;
 
@@ -15,4 +16,5 @@ pub use kind::Kind;
 pub use lex::{Lexer, Token, TokenKind, Unterminated, lex};
 pub use normalise::normalise;
 pub use split::{SplitError, SplitErrorKind, Statement, line_column, split};
+pub use timeout::{SetsLockTimeout, Timeout, Until};
 pub use verb::{Object, TransactionControl, Verb};

@@ -116,7 +116,8 @@ fn a_scenario_becomes_a_plan() {
         first.retry,
         Retry {
             attempts: 5,
-            backoff: Duration::from_millis(200)
+            backoff: Duration::from_millis(200),
+            ..Retry::default()
         }
     );
     assert_eq!(first.budgets[0].limit, Duration::from_millis(200));
@@ -352,4 +353,46 @@ fn a_byte_order_mark_is_no_part_of_the_sql() {
         panic!("{:?}", planned.plan.steps[0])
     };
     assert_eq!(sql.text, "SELECT 1;");
+}
+
+#[test]
+fn a_scenario_s_lock_timeout_and_budgets_are_for_every_step_that_has_none_of_its_own() {
+    let site = Site::with(
+        "snapshot = \"listings\"\nlock_timeout = \"500ms\"\n\
+         retry = { attempts = 10, backoff = \"500ms\", jitter = 0.5, max_backoff = \"10s\" }\n\
+         [budgets]\nexclusion = \"700ms\"\nblocked_requests = 0\n\
+         [[steps]]\nfile = \"01.sql\"\n\
+         [[steps]]\nname = \"own\"\nsql = \"SELECT 1\"\nlock_timeout = \"2s\"\n\
+         retry = { attempts = 2 }\nbudgets = { exclusion = \"3s\" }\nreason = \"at night\"\n\
+         [[steps]]\nname = \"program\"\nrun = [\"true\"]\n",
+    );
+    let plan = site.good(&["s", "--profile=strict"]).plan;
+    let [first, own, program] = plan.steps.as_slice() else {
+        panic!("{:?}", plan.steps)
+    };
+    let ms = Duration::from_millis;
+    assert_eq!(first.lock_timeout, Some(ms(500)));
+    assert_eq!(
+        first.retry,
+        Retry {
+            attempts: 10,
+            backoff: ms(500),
+            max_backoff: ms(10_000),
+            jitter: 0.5
+        }
+    );
+    assert_eq!(own.lock_timeout, Some(ms(2_000)));
+    assert_eq!(own.retry.attempts, 2);
+    assert_eq!(own.impact.exclusion, Some(ms(3_000)));
+    assert_eq!(program.lock_timeout, Some(ms(500)));
+    assert_eq!(program.retry, Retry::default(), "its retries are its own");
+    let felt = plan.policy.impact;
+    assert_eq!(
+        felt.exclusion,
+        Some(ms(700)),
+        "the scenario's own wins over the profile"
+    );
+    assert_eq!(felt.blocked_requests, Some(0));
+    assert_eq!(felt.victim_wait, Some(ms(500)), "the profile's");
+    assert_eq!(felt.timeouts, None, "no traffic is run");
 }

@@ -109,9 +109,9 @@ fn every_scenario_key_that_cannot_be_is_told_with_its_path_line_and_way_out() {
              help: `sleep` is for kind `batch`; set `kind`, or leave it out",
         ),
         (
-            "name = \"x\"\nrun = [\"true\"]\nlock_timeout = \"1s\"",
-            "`s/scenario.toml`, line 5: `steps[0].lock_timeout` means nothing in a step of kind `command`\n  \
-             help: `lock_timeout` is for kind `sql` and `batch`; set `kind`, or leave it out",
+            "name = \"x\"\nrun = [\"true\"]\nstatement_timeout = \"1s\"",
+            "`s/scenario.toml`, line 5: `steps[0].statement_timeout` means nothing in a step of kind `command`\n  \
+             help: `statement_timeout` is for kind `sql` and `batch`; set `kind`, or leave it out",
         ),
         (
             "file = \"01.sql\"\nkind = \"batch\"",
@@ -156,6 +156,41 @@ fn every_scenario_key_that_cannot_be_is_told_with_its_path_line_and_way_out() {
         (
             "file = \"01.sql\"\nretry = { attempts = 101 }",
             "`s/scenario.toml`, line 4: `steps[0].retry.attempts` has to be from 1 to 100, not 101",
+        ),
+        (
+            "file = \"01.sql\"\nretry = { attempts = 5, jitter = 2 }",
+            "`s/scenario.toml`, line 4: `steps[0].retry.jitter` has to be a number from 0 to 1, not `2`\n  \
+             help: write it without quotes, such as `0.5`",
+        ),
+        (
+            "file = \"01.sql\"\nretry = { attempts = 5, backoff = \"2s\", max_backoff = \"1s\" }",
+            "`s/scenario.toml`, line 4: `steps[0].retry.max_backoff` is shorter than the first rest: 1s, and `backoff` is 2s\n  \
+             help: rests double from `backoff` up to `max_backoff`",
+        ),
+        (
+            "file = \"01.sql\"\nbudgets = { exclusion = 500 }",
+            "`s/scenario.toml`, line 4: `steps[0].budgets.exclusion` has no unit: `500`\n  \
+             help: write it with its unit, such as `50ms`, `1.5s` or `2m`",
+        ),
+        (
+            "file = \"01.sql\"\nbudgets = { blocked_requests = -1 }",
+            "`s/scenario.toml`, line 4: `steps[0].budgets.blocked_requests` has to be a whole number of at least 0, not `-1`\n  \
+             help: write it without quotes and without a fraction, such as `0`",
+        ),
+        (
+            "file = \"01.sql\"\nbudgets = { victim_wait = { limit = \"1s\", level = \"warn\" } }",
+            "`s/scenario.toml`, line 4: `steps[0].budgets.victim_wait` is a limit alone: breaking it always fails the step\n  \
+             help: write it like `victim_wait = \"500ms\"`",
+        ),
+        (
+            "file = \"01.sql\"\nbudgets = { exclusoin = \"1s\" }",
+            "`s/scenario.toml`, line 4: `steps[0].budgets.exclusoin` is no lock mode\n  \
+             help: did you mean `exclusion`?",
+        ),
+        (
+            "file = \"01.sql\"\nbudgets = { p99_increase = \"50%\" }",
+            "`s/scenario.toml`, line 4: `steps[0].budgets.p99_increase` is a budget of requests, and no traffic is run\n  \
+             help: add `traffic` to the scenario or `--traffic`, or leave the budget out",
         ),
         (
             "file = \"01.sql\"\nbudgets = { AccessExclusiveLok = \"1s\" }",
@@ -284,6 +319,18 @@ fn every_part_of_a_scenario_is_checked() {
             format!("snapshot = \"listings\"\n[budgets]\nExclusiveLock = \"5\"\n{step}"),
             "`s/scenario.toml`, line 3: `budgets.ExclusiveLock` has no unit: `5`\n  \
              help: write it with its unit, such as `50ms`, `1.5s` or `2m`",
+        ),
+        (
+            format!(
+                "snapshot = \"listings\"\n[budgets]\nexclusion = \"1s\"\n{step}\nbudgets = {{ exclusion = \"2s\" }}\n"
+            ),
+            "`s/scenario.toml`, line 7: `steps[0].budgets.exclusion` allows 2s where the scenario allows 1s, without a reason\n  \
+             help: add `reason = \"…\"` to the step: why it may be more here",
+        ),
+        (
+            format!("snapshot = \"listings\"\n[budgets]\ntimeouts = 0\n{step}"),
+            "`s/scenario.toml`, line 3: `budgets.timeouts` is a budget of requests, and no traffic is run\n  \
+             help: add `traffic` to the scenario or `--traffic`, or leave the budget out",
         ),
         (
             format!("snapshot = \"listings\"\n[stage]\nmemory = 512\n{step}"),

@@ -12,7 +12,9 @@ use lockproof::analyse::{Analyst, Hold, StepFacts, Timeline};
 use lockproof::bounds::Bounds;
 use lockproof::judge::{FindingKind, Judgement, Verdict, judge};
 use lockproof::pg::LockMode;
-use lockproof::plan::{Budget, Cadence, Level, Literals, OnWarning, Policy, ScenarioId, StepKind};
+use lockproof::plan::{
+    Budget, Cadence, Impact, Level, Literals, OnWarning, Policy, ScenarioId, StepKind,
+};
 use lockproof::recording::format::{Event, Header, StepHeader, VERSION};
 use lockproof::report::build;
 use proptest::prelude::*;
@@ -24,6 +26,7 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
     let step = |index| StepHeader {
         name: format!("step {index}"),
         impact: Default::default(),
+        lock_timeout_ns: None,
         kind: StepKind::Sql,
         budgets: Vec::new(),
         wrap: None,
@@ -159,6 +162,117 @@ fn victims_are_told(step: &Step, facts: &StepFacts) -> Result<(), TestCaseError>
     Ok(())
 }
 
+/// What somebody asked for, from asked to released or given up.
+fn asked_for<'a>(step: &'a Step, whose: &'a [Who]) -> impl Iterator<Item = &'a Lock> {
+    step.lanes
+        .iter()
+        .filter(|lane| whose.contains(&lane.who))
+        .flat_map(|lane| &lane.locks)
+        .filter(|lock| lock.mode == LockMode::AccessExclusiveLock && !lock.is_new())
+        .filter(|lock| step.seen.iter().any(|(at, _)| !lock.rows(*at).is_empty()))
+}
+
+/// The time that these cover together.
+fn together(mut spans: Vec<(u64, u64)>) -> u64 {
+    spans.sort_unstable();
+    let (mut sum, mut until) = (0, 0);
+    for (from, to) in spans {
+        sum += to.saturating_sub(from.max(until));
+        until = until.max(to);
+    }
+    sum
+}
+
+/// Each exclusion that was seen lies within the bounds of one of its own; so do all of them together, the longest
+/// wait behind the migration, and the depth of the queue.
+fn the_queue_is_told(step: &Step, facts: &StepFacts) -> Result<(), TestCaseError> {
+    let queue = &facts.queue;
+    let program = facts.command.is_some();
+    let ours: &[Who] = if program {
+        &[Who::Program, Who::Stranger]
+    } else {
+        &[Who::Driven]
+    };
+    let truth: Vec<&Lock> = asked_for(step, ours).collect();
+    // A stranger who waits for the same beside a program may be a session of the program's own.
+    let told = queue.exclusions.iter();
+    let told = told.filter(|told| !(program && told.pid >= 5_000));
+    prop_assert_eq!(
+        told.count(),
+        truth.len(),
+        "{:#?}\n{:#?}",
+        queue.exclusions,
+        truth
+    );
+    for lock in &truth {
+        let told = queue.exclusions.iter().any(|told| {
+            (told.pid == lock.pid || told.pid == 0)
+                && told.relation == lock.relation.to_string()
+                && contains(told.lasted, lock.released - lock.asked)
+                && told.asked.earliest.as_nanos() <= u128::from(lock.asked)
+                && told
+                    .asked
+                    .latest
+                    .is_none_or(|latest| latest.as_nanos() >= u128::from(lock.asked))
+        });
+        prop_assert!(told, "{:#?}\n{:#?}", lock, queue.exclusions);
+    }
+    let all = together(
+        truth
+            .iter()
+            .map(|lock| (lock.asked, lock.released))
+            .collect(),
+    );
+    prop_assert!(
+        queue.excluded.is_none_or(|told| contains(told, all)),
+        "{} {:?}",
+        all,
+        queue.excluded
+    );
+    let waits = |lock: &Lock, at: u64| lock.asked <= at && at < lock.released;
+    let there = |at: u64| {
+        step.victims
+            .iter()
+            .filter(|victim| waits(&victim.lock, at))
+            .count() as u64
+    };
+    let deepest = step
+        .seen
+        .iter()
+        .map(|(at, _)| there(*at))
+        .max()
+        .unwrap_or_default();
+    let told = queue.deepest.map_or(0, |deepest| deepest.sessions);
+    prop_assert!(told <= deepest, "{} of {}", told, deepest);
+    if step.victims.iter().all(|victim| !victim.lock.is_new()) {
+        prop_assert_eq!(told, deepest, "{:#?}\n{:#?}", queue, step.victims);
+    }
+    let seen = step
+        .victims
+        .iter()
+        .filter(|victim| step.seen.iter().any(|(at, _)| waits(&victim.lock, *at)));
+    let seen: Vec<u64> = seen
+        .map(|victim| victim.lock.released - victim.lock.asked)
+        .collect();
+    prop_assert_eq!(queue.blocked, seen.len() as u64);
+    prop_assert!(queue.surely_blocked <= queue.blocked);
+    let longest = seen.into_iter().max();
+    prop_assert_eq!(queue.longest.is_some(), longest.is_some());
+    if let (Some(told), Some(longest)) = (queue.longest, longest) {
+        prop_assert!(contains(told, longest), "{} in {:?}", longest, told);
+    }
+    if let Some(downtime) = queue.downtime {
+        let most = together(
+            truth
+                .iter()
+                .map(|lock| (lock.asked, lock.released))
+                .collect(),
+        );
+        prop_assert!(downtime.at_least().as_nanos() <= u128::from(most));
+    }
+    Ok(())
+}
+
 /// The longest true holds of the migration in a mode: those that are surely its own, and those that
 /// may be.
 fn longest(step: &Step, mode: LockMode, whose: &[Who]) -> Duration {
@@ -170,13 +284,39 @@ fn longest(step: &Step, mode: LockMode, whose: &[Who]) -> Duration {
     Duration::from_nanos(lengths.max().unwrap_or_default())
 }
 
+/// Whether anything that applications felt was truly over its budget.
+fn felt_over(step: &Step, policy: &Policy, whose: &[Who], floor: Duration) -> bool {
+    let over = |limit: Option<Duration>, longest: Option<u64>| {
+        let longest = Duration::from_nanos(longest.unwrap_or_default());
+        limit.is_some_and(|limit| longest > limit.max(floor))
+    };
+    let lanes = step.lanes.iter().filter(|lane| whose.contains(&lane.who));
+    let exclusions = lanes
+        .flat_map(|lane| &lane.locks)
+        .filter(|lock| lock.mode == LockMode::AccessExclusiveLock && !lock.is_new())
+        .map(|lock| lock.released - lock.asked);
+    let waits = step
+        .victims
+        .iter()
+        .map(|victim| victim.lock.released - victim.lock.asked);
+    over(policy.impact.exclusion, exclusions.max()) || over(policy.impact.victim_wait, waits.max())
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
     let limit = (10..80u64).prop_map(Duration::from_millis);
     let level = prop_oneof![Just(Level::Fail), Just(Level::Warn)];
     let on_warning = prop_oneof![Just(OnWarning::Report), Just(OnWarning::Fail)];
-    (prop::collection::vec((limit, level), 4), on_warning).prop_map(|(limits, on_warning)| {
+    let felt = || prop::option::of((10..80u64).prop_map(Duration::from_millis));
+    let felt = (felt(), felt());
+    let all = (prop::collection::vec((limit, level), 4), on_warning, felt);
+    all.prop_map(|(limits, on_warning, (exclusion, victim_wait))| {
         let mut policy = Policy {
             on_warning,
+            impact: Impact {
+                exclusion,
+                victim_wait,
+                ..Impact::default()
+            },
             ..Policy::default()
         };
         for (budget, (limit, level)) in policy.budgets.iter_mut().zip(limits) {
@@ -226,6 +366,7 @@ proptest! {
         for (step, facts) in world.steps.iter().zip(&timeline.replays[0].steps) {
             truth_is_told(step, facts)?;
             victims_are_told(step, facts)?;
+            the_queue_is_told(step, facts)?;
         }
     }
 
@@ -247,8 +388,14 @@ proptest! {
                 &[Who::Driven]
             };
             match judged.verdict {
-                Verdict::Within => prop_assert!(!over(maybe)),
-                Verdict::Exceeded => prop_assert!(over(&[Who::Driven, Who::Program])),
+                Verdict::Within => {
+                    prop_assert!(!over(maybe));
+                    prop_assert!(!felt_over(step, &policy, maybe, world.floor));
+                }
+                Verdict::Exceeded => {
+                    let surely: &[Who] = &[Who::Driven, Who::Program];
+                    prop_assert!(over(surely) || felt_over(step, &policy, surely, Duration::ZERO));
+                }
                 verdict => prop_assert_eq!(verdict, Verdict::Unproven),
             }
         }

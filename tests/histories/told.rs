@@ -86,6 +86,7 @@ fn a_worker_holds_no_longer_than_its_leaders_statement() {
             at: Mono(10 * MS),
             sql: Some("REINDEX TABLE t".to_owned()),
             vacuum: false,
+            lock_timeout: None,
         },
         Event::StatementDone {
             pid: PID,

@@ -294,6 +294,7 @@ impl Step {
                     at: Mono(victim.lock.released),
                     pid,
                     behind: vec![victim.behind],
+                    by: None,
                 },
             ]);
         }
@@ -324,6 +325,7 @@ impl Step {
                     at: Mono(statement.sent),
                     sql: Some(statement.text.to_owned()),
                     vacuum: false,
+                    lock_timeout: None,
                 });
                 queue.extend(statement.done.map(|done| Event::StatementDone {
                     pid: lane.pid,

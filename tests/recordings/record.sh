@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the recordings anew: real runs on few rows, for the golden tests. Needs a container of PostgreSQL 17 and, for
-# `blocked`, the server programs of this machine. Afterwards: INSTA_UPDATE=always cargo test --test golden, and read
-# what changed. On a busy machine a run may be unproven; the script says so and stops, run it again then.
+# `blocked` and `queue`, the server programs of this machine. Afterwards: INSTA_UPDATE=always cargo test --test golden,
+# and read what changed. On a busy machine a run may be unproven; the script says so and stops, run it again then.
 #   LOCKPROOF=PATH   the program, target/release/lockproof unless set
 #   ./record.sh      all of them; ./record.sh blocked failed   only these
 set -euo pipefail
@@ -100,12 +100,11 @@ repeated() {
 	cd "$root"
 }
 
-# A server that is there already, and a session that reads a table while the migration holds it.
-blocked() {
-	local bin data port=54329 as=()
+# with_server FUNCTION: calls it with a server that is there already, with two tables in the database `shop`.
+with_server() {
+	local bin data=$work/server port=54329 as=()
 	bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-	data=$work/server
-	mkdir "$data" "$work/blocked"
+	mkdir "$data"
 	# initdb refuses root.
 	if [ "$(id -u)" = 0 ]; then
 		chown postgres "$data"
@@ -114,11 +113,32 @@ blocked() {
 	"${as[@]}" "$bin/initdb" -D "$data" -U postgres -A trust >/dev/null
 	"${as[@]}" "$bin/pg_ctl" -D "$data" -w -s -l "$data/log" \
 		-o "-p $port -c listen_addresses=localhost -c unix_socket_directories=$data" start
-	local psql=("$bin/psql" -qX -h localhost -p "$port" -U postgres -v ON_ERROR_STOP=1)
+	psql=("$bin/psql" -qX -h localhost -p "$port" -U postgres -v ON_ERROR_STOP=1)
+	url=postgres://postgres@localhost:$port/shop
 	"${psql[@]}" -d postgres -c 'CREATE DATABASE shop'
 	"${psql[@]}" -d shop -c "CREATE TABLE listing (id bigint PRIMARY KEY, title text);
-		INSERT INTO listing SELECT n, 'listing ' || n FROM generate_series(1, 20000) AS n; ANALYZE"
+		INSERT INTO listing SELECT n, 'listing ' || n FROM generate_series(1, 20000) AS n;
+		CREATE TABLE seller (id bigint PRIMARY KEY, name text); ANALYZE"
 	"${psql[@]}" -d shop -c "ALTER DATABASE shop SET lockproof.staging = 'on'"
+	"$1"
+	cd "$root"
+	"${as[@]}" "$bin/pg_ctl" -D "$data" -w -s -m fast stop
+	rm -rf "$data"
+}
+
+# until_it CONDITION: waits until a session of the migration is so.
+until_it() {
+	until [ "$("${psql[@]}" -d shop -Atc "SELECT count(*) FROM pg_stat_activity WHERE $1
+		AND application_name LIKE 'lockproof:%'")" = 1 ]; do :; done
+}
+
+# A session that reads a table while the migration holds it.
+blocked() {
+	with_server blocked_on
+}
+
+blocked_on() {
+	mkdir "$work/blocked"
 	cd "$work/blocked"
 	cat >01_add_column.sql <<-'SQL'
 		ALTER TABLE listing ADD COLUMN note text;
@@ -132,14 +152,52 @@ blocked() {
 	TOML
 	# It asks as soon as the migration sleeps on its lock.
 	(
-		until [ "$("${psql[@]}" -d shop -Atc "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'
-			AND application_name LIKE 'lockproof:%'")" = 1 ]; do :; done
+		until_it "query LIKE 'SELECT pg_sleep(%'"
 		"${psql[@]}" -d shop -c "SELECT title FROM listing WHERE id = 4711" >/dev/null
 	) &
-	record blocked 1 . --stage "postgres://postgres@localhost:$port/shop"
+	record blocked 1 . --stage "$url"
 	wait
-	cd "$root"
-	"${as[@]}" "$bin/pg_ctl" -D "$data" -w -s -m fast stop
+}
+
+# Long reports in front of instant changes: one change waits as long as it takes, the other tries again and again.
+queue() {
+	with_server queue_on
+}
+
+queue_on() {
+	mkdir "$work/queue"
+	cd "$work/queue"
+	cat >scenario.toml <<-'TOML'
+		name = "queue"
+		[budgets]
+		AccessExclusiveLock = "300ms"
+		[[steps]]
+		name = "patient"
+		sql = "ALTER TABLE listing ADD COLUMN note text"
+		[[steps]]
+		name = "impatient"
+		sql = "ALTER TABLE seller ADD COLUMN note text"
+		lock_timeout = "100ms"
+		retry = { attempts = 50, backoff = "100ms", max_backoff = "200ms", jitter = 0.5 }
+	TOML
+	local reader
+	for reader in "listing:1.5" "seller:3"; do
+		PGAPPNAME=report "${psql[@]}" -d shop -c "BEGIN; SELECT count(*) FROM ${reader%:*};
+			SELECT pg_sleep(${reader#*:})" >/dev/null &
+	done
+	(
+		until_it "wait_event_type = 'Lock' AND query LIKE '%listing%'"
+		for _ in 1 2 3; do
+			PGAPPNAME=shop "${psql[@]}" -d shop -c "SELECT title FROM listing WHERE id = 4711" >/dev/null &
+			sleep 0.1
+		done
+		wait
+		until_it "wait_event_type = 'Lock' AND query LIKE '%seller%'"
+		PGAPPNAME=shop "${psql[@]}" -d shop -c "SELECT name FROM seller WHERE id = 1" >/dev/null
+	) &
+	sleep 0.3
+	record queue 0 . --stage "$url" --confirm-external shop
+	wait
 }
 
 # A run that was killed: the first lines of another one, and half a line more.
@@ -151,5 +209,5 @@ cut_short() {
 	say "cut: $(stat -c %s "$here/cut.jsonl") bytes"
 }
 
-if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step repeated blocked cut_short; fi
+if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step repeated blocked queue cut_short; fi
 for one in "$@"; do "$one"; done

@@ -13,6 +13,7 @@ mod commit;
 mod concurrently;
 mod objects;
 mod partitions;
+mod queue;
 mod settings;
 mod transactions;
 mod vacuum;

@@ -29,9 +29,9 @@ pub struct Impact {
 /// Who stood in the migration's way, and behind it.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Queue {
-    /// Each wait of the migration for a lock, in order of time.
+    /// Each wait of the migration for a lock, in order of time; of very many the thousand longest.
     pub waits: Vec<Wait>,
-    /// Each ACCESS EXCLUSIVE from asked to released or given up, in order of time.
+    /// Each ACCESS EXCLUSIVE from asked to released or given up, in order of time; of very many the thousand longest.
     pub exclusions: Vec<Exclusion>,
     /// All exclusions of the step together, where they overlap counted once.
     pub exclusion_ms: Option<Span>,
@@ -41,10 +41,44 @@ pub struct Queue {
     pub depth: Vec<(f64, u64)>,
     /// Who waited longest behind the migration; null: nobody.
     pub victim: Option<Victim>,
-    /// Waits behind the migration that were seen.
+    /// How long the longest of all waits behind the migration was, whoever's it was; null: there was none.
+    pub longest_ms: Option<Span>,
+    /// Waits behind the migration that were seen; one shorter than the time between two samples may not be among them.
     pub blocked: u64,
-    /// For how long there was a relation on which no request could finish.
+    /// Those of them that surely stood behind it: by the server's own word, or because it held the very lock.
+    pub surely_blocked: u64,
+    /// For how long there was a relation on which no request could finish: the exclusions together behind which
+    /// somebody was seen to wait.
     pub downtime_ms: Option<Span>,
+    /// What would have ended the waits of those statements that asked for ACCESS EXCLUSIVE.
+    pub lock_timeouts: Vec<LockTimeout>,
+    /// Rests between attempts, together.
+    pub rested_ms: f64,
+    /// Nobody can have waited behind the migration for longer than this unseen.
+    pub unseen_ms_max: f64,
+}
+
+/// What would have ended a statement's wait for ACCESS EXCLUSIVE.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LockTimeout {
+    /// The statement.
+    pub statement: String,
+    /// What applied to it.
+    pub in_force: InForce,
+    /// The `lock_timeout`; null unless it was a limit.
+    pub limit_ms: Option<f64>,
+}
+
+/// What ends a wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InForce {
+    /// A `lock_timeout`.
+    Limit,
+    /// Nothing: it would have waited as long as it took.
+    Nothing,
+    /// Nothing tells: a program's session, or a recording that does not say.
+    Unknown,
 }
 
 /// A wait of the migration for a lock.
@@ -60,7 +94,7 @@ pub struct Wait {
     pub asked_ms: Span,
     /// How long it waited.
     pub waited_ms: Span,
-    /// True when the lock was granted; false when the wait was given up.
+    /// True when the lock was granted; false when the wait was given up, or, in a program's session, may have been.
     pub granted: bool,
     /// The statement that waited.
     pub statement: String,
