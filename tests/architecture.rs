@@ -220,6 +220,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("hdrhistogram", &["observe", "report"]),
     ("indicatif", &["terminal"]),
+    ("minijinja", &["report/html"]),
+    ("quick_junit", &["report/junit.rs"]),
     (
         "tokio_postgres",
         &["observe", "pg", "replay", "run", "snapshot", "stage"],

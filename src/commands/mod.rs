@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod doctor;
 pub mod documents;
+mod faces;
 pub mod judge;
 mod named;
 mod output;

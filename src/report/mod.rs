@@ -5,9 +5,13 @@
 pub mod build;
 mod distribution;
 mod fidelity;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod model;
 mod repeats;
+mod shown;
 pub mod summary;
 pub mod table;
 pub mod text;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, Width};
 
 use super::model::Report;
-use super::table::{Palette, colour, lines, longest_of, plain, span};
+use super::shown::span;
+use super::table::{Palette, colour, lines, longest_of, plain};
 use super::text::time;
 use crate::judge::Verdict;
 
@@ -31,7 +32,8 @@ impl Row {
         let holds = report.steps.iter().flat_map(|step| &step.holds);
         Self {
             outcome: Outcome::Judged(report.verdict),
-            hold: longest_of(holds).map_or_else(|| "none seen".to_owned(), span),
+            hold: longest_of(holds)
+                .map_or_else(|| "none seen".to_owned(), |hold| span(hold.hold_ms)),
             neighbours: report.run.neighbours,
             ..Self::without(scenario, took, "")
         }
