@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::shape::{Place, Shape};
 use crate::pg::LockMode;
+use crate::report::model::impact::Wait;
 use crate::report::model::{Budget, Hold, Report, Step};
 use crate::report::shown::{short_mode, span};
 use crate::report::table::millis;
@@ -126,7 +127,13 @@ pub(super) fn draw(
     let (sure, until) = (surely_granted(hold), hold.released_at_ms.at_least);
     let last = released(hold);
     let mut shapes = Vec::new();
-    if let Some(asked) = hold.asked_at_ms {
+    // What is known of the queue is drawn from there, with more to tell.
+    let told = step.queue.iter().any(|queue| {
+        let same =
+            |wait: &Wait| wait.mode == hold.mode && wait.relation.as_ref() == Some(&hold.relation);
+        queue.waits.iter().any(same)
+    });
+    if let Some(asked) = hold.asked_at_ms.filter(|_| !told) {
         let wait = at(asked.at_least, granted.at_least.max(asked.at_least));
         let told = format!("waiting for {} on {}", hold.mode.sql(), hold.relation);
         shapes.extend(Shape::bar(axis, wait, "wait", &told));

@@ -200,7 +200,7 @@ fn lost(names: &[&str], points: &[Point], axis: &Axis) -> Option<Lane> {
     let label = Label {
         text: "lost requests".to_owned(),
         note: format!(
-            "timed out, refused or failed; at most {} at once",
+            "timed out, refused or failed; the highest bar: {}",
             count(most)
         ),
         ..Label::default()
@@ -235,11 +235,16 @@ fn lost(names: &[&str], points: &[Point], axis: &Axis) -> Option<Lane> {
 /// How many stood behind the migration; None where nobody did in this stretch of time.
 pub(super) fn depth<'a>(steps: impl Iterator<Item = &'a Step>, axis: &Axis) -> Option<Lane> {
     let mut changes: Vec<(f64, u64)> = Vec::new();
-    for queue in steps.filter_map(|step| step.queue.as_ref()) {
+    for step in steps {
+        let Some(queue) = &step.queue else { continue };
         changes.extend(&queue.depth);
-        // What the next step saw begins anew.
+        // Whoever still stood there at the end of the step did so until then, and the next begins anew.
+        let ended = step
+            .started_ms
+            .zip(step.elapsed_ms)
+            .map(|(from, took)| from + took);
         let open = queue.depth.last().filter(|(_, many)| *many > 0);
-        changes.extend(open.map(|(at, _)| (*at, 0)));
+        changes.extend(open.map(|(at, _)| (ended.map_or(*at, |ended| ended.max(*at)), 0)));
     }
     changes.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut seen = changes.iter().filter(|(at, _)| axis.shows(*at, *at));
@@ -248,6 +253,27 @@ pub(super) fn depth<'a>(steps: impl Iterator<Item = &'a Step>, axis: &Axis) -> O
         .map(|(_, many)| *many)
         .max()
         .filter(|most| *most > 0)?;
+    let label = Label {
+        text: "waiting behind it".to_owned(),
+        note: format!("sessions; at most {} at once", count(deepest)),
+        ..Label::default()
+    };
+    let mut lane = Lane::new(label, DEPTH);
+    lane.series.push(Series {
+        class: "depth".to_owned(),
+        d: outline(&changes, deepest, axis),
+    });
+    lane.shapes.push(Shape::Text {
+        x: 0.0,
+        y: TOP + 3.0,
+        class: "scale".to_owned(),
+        text: count(deepest),
+    });
+    Some(lane)
+}
+
+/// A flight of stairs, as high as the lane where `deepest` stood.
+fn outline(changes: &[(f64, u64)], deepest: u64, axis: &Axis) -> String {
     let bottom = f64::from(DEPTH) - 1.0;
     let y = |many: u64| bottom - (many.min(deepest) as f64 / deepest as f64) * (bottom - TOP - 6.0);
     let mut d = format!("M0 {bottom:.1}");
@@ -259,23 +285,7 @@ pub(super) fn depth<'a>(steps: impl Iterator<Item = &'a Step>, axis: &Axis) -> O
         let _ = write!(d, "H{:.0}V{:.1}V{:.1}", place(at), y(highest), y(last));
     }
     let _ = write!(d, "H1000V{bottom:.1}Z");
-    let label = Label {
-        text: "waiting behind it".to_owned(),
-        note: format!("sessions; at most {} at once", count(deepest)),
-        ..Label::default()
-    };
-    let mut lane = Lane::new(label, DEPTH);
-    lane.series.push(Series {
-        class: "depth".to_owned(),
-        d,
-    });
-    lane.shapes.push(Shape::Text {
-        x: 0.0,
-        y: TOP + 3.0,
-        class: "scale".to_owned(),
-        text: count(deepest),
-    });
-    Some(lane)
+    d
 }
 
 /// A scale on which ten times as long is one line higher.
@@ -307,5 +317,61 @@ impl Decades {
             let text = millis(ms).replace(".00 s", " s").replace(".0 ms", " ms");
             (self.y(ms), text)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(from_ms: f64, p99_ms: f64, lost: u64) -> Slice {
+        Slice {
+            from_ms,
+            to_ms: from_ms + 100.0,
+            operations: vec![
+                Some(SliceTraffic {
+                    requests: 10,
+                    lost,
+                    p50_ms: 1.0,
+                    p99_ms,
+                }),
+                None,
+            ],
+        }
+    }
+
+    #[test]
+    fn slices_that_are_drawn_as_one_show_their_worst() {
+        let slices = [
+            slice(0.0, 3.0, 1),
+            slice(100.0, 90.0, 0),
+            slice(200.0, 4.0, 2),
+        ];
+        let point = Point::of(&slices.iter().collect::<Vec<_>>());
+        assert_eq!((point.from, point.to, point.lost()), (0.0, 300.0, 3));
+        let worst = point.operations[0].expect("requests");
+        assert_eq!((worst.requests, worst.p99_ms), (30, 90.0));
+        assert!(point.operations[1].is_none());
+    }
+
+    #[test]
+    fn a_curve_has_a_gap_where_nothing_was_asked() {
+        let values = [Some(1.0), Some(2.0), None, Some(3.0)];
+        let values = (0..).map(f64::from).zip(values);
+        assert_eq!(path(values), "M0.0 1.0L10.0 2.0M30.0 3.0");
+    }
+    /// What falls at once is high at one place only, and low behind it.
+    #[test]
+    fn a_queue_that_empties_at_once_is_not_drawn_as_full() {
+        let axis = Axis {
+            from: 0.0,
+            to: 1_000.0,
+            origin: 0.0,
+        };
+        let changes = [(100.0, 10), (100.01, 1), (900.0, 0)];
+        assert_eq!(
+            outline(&changes, 10, &axis),
+            "M0 55.0H100V14.0V50.9H900V55.0V55.0H1000V55.0Z"
+        );
     }
 }

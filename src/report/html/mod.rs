@@ -6,6 +6,7 @@
 mod axis;
 mod holds;
 mod load;
+mod near;
 mod overview;
 mod page;
 mod rich;

@@ -148,7 +148,7 @@ fn modes(report: &Report, axis: &Axis, id: &str) -> Vec<Lane> {
                 y: 7.0,
                 height: 16.0,
             };
-            let title = format!("waiting for {}, {}", mode.sql(), millis(to - from));
+            let title = format!("waiting for {}", mode.sql());
             lane.shapes.extend(Shape::bar(axis, place, "wait", &title));
         }
         let merged = merged(held, axis);
