@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::page::Word;
 use crate::recording::traffic::Ending;
 use crate::report::model::impact::{Latency, OperationTraffic};
-use crate::report::model::{Hold, Report, Step};
+use crate::report::model::{Hold, Report, Span, Step};
 use crate::report::shown::{self, short_mode, span};
 use crate::report::table::{longest_of, millis};
 use crate::report::text::{count, short};
@@ -35,6 +35,7 @@ pub(super) struct HoldRow {
     pub class: String,
     pub relation: String,
     pub granted: String,
+    pub released: String,
     pub held: String,
     pub waited: String,
     pub taken_by: String,
@@ -113,10 +114,8 @@ pub(super) fn holds(step: &Step, anchor: &str) -> Vec<HoldRow> {
             Some(table) => format!("{} (of {table})", hold.relation),
             None => hold.relation.clone(),
         },
-        granted: format!(
-            "+{}",
-            millis((hold.granted_at_ms.at_least - started).max(0.0))
-        ),
+        granted: since(started, hold.granted_at_ms),
+        released: since(started, hold.released_at_ms),
         held: span(hold.hold_ms),
         waited: hold
             .asked_at_ms
@@ -133,6 +132,16 @@ pub(super) fn holds(step: &Step, anchor: &str) -> Vec<HoldRow> {
         judged: hold.judged,
     });
     rows.collect()
+}
+
+/// A moment as it counts from the step's start, with its bounds.
+fn since(started: f64, moment: Span) -> String {
+    let from = |at: f64| (at - started).max(0.0);
+    let moment = Span {
+        at_least: from(moment.at_least),
+        at_most: moment.at_most.map(from),
+    };
+    span(moment)
 }
 
 /// Before, at each step, and after.
