@@ -247,6 +247,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("hdrhistogram", &["observe", "report", "traffic"]),
     ("indicatif", &["terminal"]),
+    ("minijinja", &["report/html"]),
+    ("quick_junit", &["report/junit.rs"]),
     (
         "tokio_postgres",
         &[

@@ -3,9 +3,15 @@
 //! `tests/recordings/record.sh` makes the recordings, `INSTA_UPDATE=always cargo test --test golden`
 //! the goldens. Read every difference before it is committed: the goldens are the review of wording.
 
+#[allow(dead_code)]
+#[path = "support/sample.rs"]
+mod sample;
+
 use std::path::Path;
 
 use assert_cmd::Command;
+use lockproof::plan::OnUnproven;
+use lockproof::report::{html, junit, markdown};
 
 /// A case: its golden's name, the recording, and what else is typed.
 const TABLES: &[(&str, &str, &[&str])] = &[
@@ -144,6 +150,90 @@ fn json() {
         let said = judge(name, &["--quiet", "--json", "-"]);
         compare(&format!("{name}.json"), &said.out);
     }
+}
+
+/// A comment, test cases and a page: of recordings through the command, and of a report that has everything.
+#[test]
+fn faces() {
+    for name in ["published", "cut"] {
+        for (face, extension) in [("--markdown", "md"), ("--junit", "xml")] {
+            let said = judge(name, &["--quiet", face, "-"]);
+            compare(&format!("{name}.{extension}"), &said.out);
+        }
+    }
+    let report = sample::everything();
+    compare("everything.md", &markdown::render(&report));
+    let cases = junit::render(&report, OnUnproven::Fail).expect("a document");
+    compare("everything.xml", &cases);
+    let page = html::render(&report).expect("a page");
+    compare("everything.html", &words(&page));
+}
+
+/// What a page says, a line for each piece of text; where shapes are is for the browser's test to see.
+fn words(page: &str) -> String {
+    let (head, rest) = page.split_once("<style>").expect("a style");
+    let (_, body) = rest.split_once("</style>").expect("its end");
+    let (body, _) = body.split_once("<script>").expect("a script");
+    let mut words = String::new();
+    for piece in [head, body].concat().split('<') {
+        let text = piece.split_once('>').map_or(piece, |(_, text)| text);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() {
+            words.push_str(&text);
+            words.push('\n');
+        }
+    }
+    words
+}
+
+/// Each goes where it was asked for, and the exit code stays the verdict's.
+#[test]
+fn faces_are_written_where_they_belong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let said = judge(
+        "published",
+        &[
+            "--html",
+            &place("{scenario}-page.html"),
+            "--junit",
+            &place("cases/"),
+            "--markdown",
+            "-",
+        ],
+    );
+    // There is no such folder, and nothing was shown that could be taken for a verdict.
+    assert_eq!((said.code, said.out.as_str()), (6, ""), "{}", said.err);
+    std::fs::create_dir(folder.path().join("cases")).expect("made");
+    let said = judge(
+        "published",
+        &[
+            "--html",
+            &place("{scenario}-page.html"),
+            "--junit",
+            &place("cases/"),
+            "--markdown",
+            "-",
+        ],
+    );
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(
+        said.out
+            .starts_with("<!-- lockproof: listings-published -->\n")
+    );
+    assert!(
+        said.err.contains("verdict: exceeded"),
+        "the table gives way"
+    );
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("written");
+    assert!(read("listings-published-page.html").starts_with("<!DOCTYPE html>"));
+    assert!(read("cases/listings-published.xml").contains("<testsuites "));
+    let said = judge("published", &["--html", "-", "--json", "-"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: `--json` and `--html` cannot both be standard output\n  help: write one of them to a file\n"
+    );
 }
 
 /// `judge` is a function of the recording: whenever and wherever, the same bytes.

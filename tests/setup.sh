@@ -30,7 +30,8 @@ else
 	needs+=(postgresql)
 fi
 # socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it.
-for tool in debootstrap curl socat openssl ip ssh; do
+# chromium looks at the report's page.
+for tool in debootstrap curl socat openssl ip ssh chromium; do
 	# debootstrap lives in sbin, which is not on every user's PATH.
 	if at=$(PATH=$PATH:/usr/sbin:/sbin command -v "$tool"); then
 		say "$tool: $at"

@@ -103,11 +103,24 @@ fn side_by_side(on: On) {
         "2",
         "--json",
         "./",
+        "--html",
+        "./",
+        "--junit",
+        "./",
         "--record",
         "{scenario}.rec",
     ];
     let ran = finish(command(&room, on, &scenarios, &arguments));
     ran.expect(1, &["2 scenarios: 1 within, 1 exceeded"]);
+    for (name, failures) in [("fine", 0), ("slow", 1)] {
+        let title = format!(": {name} – lockproof</title>");
+        assert!(room.read(&format!("{name}.html")).contains(&title));
+        let cases = room.read(&format!("{name}.xml"));
+        assert!(
+            cases.contains(&format!("failures=\"{failures}\"")),
+            "{cases}"
+        );
+    }
     in_order(
         &ran.stdout,
         &[

@@ -16,7 +16,7 @@ pub struct Compare {
 const COMPARE_HELP: &str = "\
 Each scenario is run by itself, one after the other, on a fresh copy of the same snapshot, beside the same
 traffic with the same seed. Scenarios that have traffic of their own need the same, or --traffic FILE for all.
---json FILE is the comparison with each scenario's whole report. Recordings (`run --record A.jsonl`) of the same
+--json FILE is the comparison with each scenario's whole report, --html FILE the same as a page. Recordings (`run --record A.jsonl`) of the same
 snapshot are compared as well, without a database.
 
 Examples:

@@ -7,7 +7,7 @@ use lockproof::config::several::Several;
 use lockproof::exit_code::ExitCode;
 use lockproof::judge::{self, Verdict};
 use lockproof::report::compare::{compare, render};
-use lockproof::report::{Report, build};
+use lockproof::report::{Report, build, html};
 use lockproof::run::{self as library, Job};
 use lockproof::stage::Watch;
 use lockproof::{Error, Result};
@@ -21,6 +21,7 @@ use crate::terminal::Screen;
 /// Lays them side by side, after they were run unless they are recordings.
 pub fn run(compared: &Compared, screen: &Screen) -> Result<ExitCode> {
     let json = compared.json.as_ref().map(Target::open).transpose()?;
+    let html = compared.html.as_ref().map(Target::open).transpose()?;
     let (reports, errors) = match &compared.of {
         Of::Scenarios(several) => ran(several, screen)?,
         Of::Recordings(files) => (read(files)?, Vec::new()),
@@ -32,14 +33,23 @@ pub fn run(compared: &Compared, screen: &Screen) -> Result<ExitCode> {
     // Without one of them, the others have nothing to be compared with.
     if errors.is_empty() {
         let comparison = compare(reports);
-        let standard_is_taken = matches!(json, Some(Target::Standard));
+        let standard = |target: &Option<Target>| matches!(target, Some(Target::Standard));
+        let standard_is_taken = standard(&json) || standard(&html);
         show_text(
             |palette| render(&comparison, palette),
             standard_is_taken,
             screen,
         )?;
         if let Some(json) = json {
-            json.write(&comparison)?;
+            json.write(|sink| {
+                serde_json::to_writer_pretty(&mut *sink, &comparison)?;
+                sink.write_all(b"\n")
+            })?;
+        }
+        if let Some(file) = html {
+            let page = html::compare(&comparison)
+                .map_err(|error| Error::defect("the page cannot be made").because(error))?;
+            file.write_text(&page)?;
         }
     }
     for error in errors {

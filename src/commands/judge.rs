@@ -5,28 +5,25 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use lockproof::analyse::{Analyst, Timeline};
-use lockproof::config::Output;
 use lockproof::exit_code::ExitCode;
 use lockproof::recording::read::Reader;
 use lockproof::report::build;
 use lockproof::{Error, Result, cli, config, judge as judging};
 
-use super::output::{Target, show};
+use super::faces::Faces;
+use super::output::show;
 use crate::terminal::Screen;
 
 /// Reads, judges, prints.
 pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
-    let json = arguments
-        .json
-        .as_deref()
-        .map(|path| Target::open(&Output::of(path)))
-        .transpose()?;
     let timeline = timeline(&arguments.recording)?;
     let header = &timeline.header;
+    let outputs = config::written_by(arguments, &header.scenario.name)?;
+    let faces = Faces::open(&outputs)?;
     let policy = config::judged_by(arguments, &header.policy, header.traffic.is_some())?;
     let judgement = judging::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
-    let code = show(&report, &policy, json, false, screen)?;
+    let code = show(&report, &policy, faces, false, screen)?;
     // As the run ended: a lost stage is no failure of the migration.
     match timeline.stage_lost {
         Some(message) => Err(Error::stage(message)),

@@ -4,6 +4,7 @@ pub mod clean;
 pub mod compare;
 pub mod doctor;
 pub mod documents;
+mod faces;
 pub mod judge;
 mod named;
 mod output;

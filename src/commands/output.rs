@@ -11,6 +11,7 @@ use lockproof::plan::{OnUnproven, Policy};
 use lockproof::report::{Report, table};
 use lockproof::{Error, Result};
 
+use super::faces::Faces;
 use crate::terminal::{Screen, print};
 
 /// A file to be written, or standard output.
@@ -35,18 +36,21 @@ impl Target {
         Ok(Self::File(path.clone(), file))
     }
 
-    /// Writes a report as JSON, never the whole of it in memory.
-    pub fn write(self, report: &impl serde::Serialize) -> Result<()> {
+    /// Writes to it what `render` does, and nothing behind that.
+    pub fn write(self, render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
         let name = match &self {
             Self::Standard => "standard output".to_owned(),
             Self::File(path, _) => format!("`{}`", path.display()),
         };
         let mut sink = self.sink();
-        serde_json::to_writer_pretty(&mut sink, report)
-            .map_err(std::io::Error::from)
-            .and_then(|()| sink.write_all(b"\n"))
+        render(&mut sink)
             .and_then(|()| sink.flush())
             .map_err(|error| Error::report(format!("{name} cannot be written")).because(error))
+    }
+
+    /// Writes this text.
+    pub fn write_text(self, text: &str) -> Result<()> {
+        self.write(|sink| sink.write_all(text.as_bytes()))
     }
 
     /// A sink for a stream.
@@ -81,21 +85,21 @@ impl Write for Pipe {
 pub fn show(
     report: &Report,
     policy: &Policy,
-    json_target: Option<Target>,
+    faces: Faces,
     standard_is_taken: bool,
     screen: &Screen,
 ) -> Result<ExitCode> {
     screen.finish();
-    let standard_is_taken = standard_is_taken || matches!(json_target, Some(Target::Standard));
+    let standard_is_taken = standard_is_taken || faces.take_standard();
     show_text(
         |palette| table::render(report, palette),
         standard_is_taken,
         screen,
     )?;
-    if let Some(target) = json_target {
-        target.write(report)?;
+    match faces.write(report, policy).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(exit_code(report.verdict, policy)),
     }
-    Ok(exit_code(report.verdict, policy))
 }
 
 /// Prints what is for people: to standard error where a report or a recording has the other.

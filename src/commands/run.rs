@@ -5,6 +5,7 @@ use lockproof::config::{Output, Planned};
 use lockproof::exit_code::ExitCode;
 use lockproof::{Result, run as library};
 
+use super::faces::Faces;
 use super::output::{Target, show};
 use super::several;
 use crate::signals;
@@ -19,12 +20,7 @@ pub async fn run(planned: Several, screen: &Screen) -> Result<ExitCode> {
 }
 
 async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
-    let json = planned
-        .outputs
-        .json
-        .as_ref()
-        .map(Target::open)
-        .transpose()?;
+    let faces = Faces::open(&planned.outputs)?;
     let recording = planned
         .outputs
         .record
@@ -47,7 +43,7 @@ async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
     let code = show(
         &finished.report,
         &planned.plan.policy,
-        json,
+        faces,
         standard_is_taken,
         screen,
     )?;

@@ -13,6 +13,7 @@ use lockproof::run::{self as library, Ended, Finished, Job};
 use lockproof::stage::Watch;
 use lockproof::{Error, Result};
 
+use super::faces::Faces;
 use super::named::Named;
 use super::output::{Target, exit_code, show_text};
 use crate::signals;
@@ -20,7 +21,6 @@ use crate::terminal::Screen;
 
 /// Runs them; the worst exit code.
 pub fn run(several: &Several, screen: &Screen) -> Result<ExitCode> {
-    let open = |output: &Option<Output>| output.as_ref().map(Target::open).transpose();
     let watches: Vec<Named> = several
         .scenarios
         .iter()
@@ -33,14 +33,17 @@ pub fn run(several: &Several, screen: &Screen) -> Result<ExitCode> {
         places.push(Place {
             scenario,
             watch,
-            json: open(&planned.outputs.json)?,
+            faces: Faces::open(&planned.outputs)?,
             told: None,
         });
         jobs.push(Job {
             plan: &planned.plan,
             notes: &planned.notes,
             watch,
-            recording: open(&planned.outputs.record)?.map(Target::sink),
+            recording: match &planned.outputs.record {
+                Some(output) => Some(Target::open(output)?.sink()),
+                None => None,
+            },
         });
     }
     let interrupt = signals::listen()?;
@@ -80,7 +83,7 @@ struct Desk<'a> {
 struct Place<'a> {
     scenario: &'a Scenario,
     watch: &'a Named,
-    json: Option<Target>,
+    faces: Faces,
     told: Option<Told>,
 }
 
@@ -126,18 +129,20 @@ impl Desk<'_> {
         while let Some(place) = self.places.get_mut(self.next)
             && let Some(told) = place.told.take()
         {
-            let json = place.json.take();
-            let label = &place.scenario.label;
-            self.show(label, told, json);
+            let faces = place.faces.take();
+            let scenario = place.scenario;
+            self.show(scenario, told, faces);
             self.next += 1;
         }
     }
 
-    fn show(&mut self, label: &str, told: Told, json: Option<Target>) {
+    fn show(&mut self, scenario: &Scenario, told: Told, faces: Faces) {
+        let label = &scenario.label;
         if let Some(report) = &told.report {
             let shown = self.show_text(|palette| table::render(report, palette) + "\n");
-            let written = json.map_or(Ok(()), |json| self.screen.aside(|| json.write(report)));
-            for error in [shown, written].into_iter().filter_map(Result::err) {
+            let policy = &scenario.planned.plan.policy;
+            let unwritten = self.screen.aside(|| faces.write(report, policy));
+            for error in shown.err().into_iter().chain(unwritten) {
                 self.codes.push(error.exit_code());
                 self.screen.error(&error.about(label));
             }
@@ -166,10 +171,10 @@ impl Desk<'_> {
     }
 
     fn show_text(&self, render: impl FnOnce(table::Palette) -> String) -> Result<()> {
-        let standard_is_taken = self
-            .places
-            .iter()
-            .any(|place| place.scenario.planned.outputs.json == Some(Output::Stdout));
+        let standard_is_taken = self.places.iter().any(|place| {
+            let mut outputs = place.scenario.planned.outputs.faces.values();
+            outputs.any(|output| *output == Output::Stdout)
+        });
         show_text(render, standard_is_taken, self.screen)
     }
 }
@@ -178,9 +183,8 @@ impl Place<'_> {
     /// Writes its report, unless that goes to standard output, where it has to wait.
     fn finished(&mut self, finished: Finished, took: Option<Duration>) -> Told {
         let mut errors = Vec::new();
-        if let Some(file) = self.json.take_if(|json| matches!(json, Target::File(..))) {
-            errors.extend(file.write(&finished.report).err());
-        }
+        let policy = &self.scenario.planned.plan.policy;
+        errors.extend(self.faces.files().write(&finished.report, policy));
         errors.extend(finished.trouble);
         let mut row = Row::of(&self.scenario.label, took, &finished.report);
         if errors.iter().any(|error| error.trouble() == Trouble::Stage) {

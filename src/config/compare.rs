@@ -15,6 +15,8 @@ pub struct Compared {
     pub of: Of,
     /// The comparison; None: it is only shown.
     pub json: Option<Output>,
+    /// The same as a page; None: there is none.
+    pub html: Option<Output>,
 }
 
 /// At least two of a kind.
@@ -42,12 +44,29 @@ pub fn plan(compare: &cli::Compare) -> Result<Compared> {
 /// As [`plan`].
 pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Compared> {
     let mut run = compare.run.clone();
-    let json = run.json.take().map(|typed| Output::of(&typed));
-    if let Some(recordings) = recordings(&run.paths)? {
-        return Ok(Compared {
-            of: Of::Recordings(recordings),
-            json,
-        });
+    let file = |typed: Option<PathBuf>| typed.map(|typed| Output::of(&typed));
+    let json = file(run.faces.json.take());
+    let html = file(run.faces.html.take());
+    if (&json, &html) == (&Some(Output::Stdout), &Some(Output::Stdout)) {
+        return Err(
+            Error::usage("`--json` and `--html` cannot both be standard output")
+                .help("write one of them to a file"),
+        );
+    }
+    for (name, typed) in [
+        ("--record", run.record.take()),
+        ("--markdown", run.faces.markdown.take()),
+        ("--junit", run.faces.junit.take()),
+    ] {
+        if typed.is_some() {
+            return Err(option(
+                name,
+                Unfit::new(
+                    "is a run's: a comparison has several",
+                    "leave it out, or use `lockproof run`",
+                ),
+            ));
+        }
     }
     if run.jobs.is_some_and(|jobs| jobs != 1) {
         return Err(option(
@@ -58,14 +77,12 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
             ),
         ));
     }
-    if run.record.take().is_some() {
-        return Err(option(
-            "--record",
-            Unfit::new(
-                "is a run's: a comparison has several",
-                "record each by itself with `lockproof run`",
-            ),
-        ));
+    if let Some(recordings) = recordings(&run.paths)? {
+        return Ok(Compared {
+            of: Of::Recordings(recordings),
+            json,
+            html,
+        });
     }
     let several = several::plan_all_in(&run, surroundings)?;
     let [first, others @ ..] = several.scenarios.as_slice() else {
@@ -87,6 +104,7 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
     Ok(Compared {
         of: Of::Scenarios(several),
         json,
+        html,
     })
 }
 

@@ -31,10 +31,12 @@ pub mod units;
 pub mod variables;
 pub mod vars;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::discover::Found;
+use self::outputs::Face;
 use self::request::Request;
 use self::units::Unfit;
 use crate::pg::LockMode;
@@ -56,8 +58,8 @@ pub struct Planned {
 /// What is written, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outputs {
-    /// The report; None: it is only shown.
-    pub json: Option<Output>,
+    /// The report, in these forms; without any it is only shown.
+    pub faces: BTreeMap<Face, Output>,
     /// The recording; None: it is not kept.
     pub record: Option<Output>,
 }
@@ -218,6 +220,15 @@ fn profile(typed: Option<cli::Profile>) -> impact::Profile {
     }
 }
 
+/// What `judge` writes of the recording of this scenario.
+///
+/// # Errors
+///
+/// If two forms of the report would be written to the same place, or the working directory is gone.
+pub fn written_by(judge: &cli::Judge, scenario: &str) -> Result<Outputs> {
+    outputs::of_recording(&judge.faces, scenario, &Surroundings::of_this_process()?)
+}
+
 /// What does not fit about an option.
 fn option(name: &str, unfit: Unfit) -> Error {
     Error::usage(format!("`{name}` {}", unfit.message)).help(unfit.help)
@@ -260,7 +271,7 @@ mod tests {
             profile: None,
             strict: false,
             allow_unproven: false,
-            json: None,
+            faces: cli::Faces::default(),
         };
         let recorded = Policy {
             on_warning: OnWarning::Fail,

@@ -12,27 +12,80 @@ const PLACEHOLDER: &str = "{scenario}";
 /// A file's name may have 255 bytes in all, and a letter up to four.
 const LONGEST_NAME: usize = 50;
 
+/// A form of the report that is written to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Face {
+    /// All of it, for programs.
+    Json,
+    /// A page with a picture of it, for people.
+    Html,
+    /// A comment on a change.
+    Markdown,
+    /// Test cases, for a server of continuous integration.
+    Junit,
+}
+
+impl Face {
+    /// Every one of them, in the order in which they are written.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Markdown, Self::Junit];
+
+    fn typed(self, faces: &cli::Faces) -> Option<&Path> {
+        match self {
+            Self::Json => &faces.json,
+            Self::Html => &faces.html,
+            Self::Markdown => &faces.markdown,
+            Self::Junit => &faces.junit,
+        }
+        .as_deref()
+    }
+}
+
 /// An option that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Json,
+    Face(Face),
     Record,
 }
 
 impl Kind {
     fn option(self) -> &'static str {
         match self {
-            Self::Json => "--json",
+            Self::Face(Face::Json) => "--json",
+            Self::Face(Face::Html) => "--html",
+            Self::Face(Face::Markdown) => "--markdown",
+            Self::Face(Face::Junit) => "--junit",
             Self::Record => "--record",
         }
     }
 
     fn extension(self) -> &'static str {
         match self {
-            Self::Json => "json",
+            Self::Face(Face::Json) => "json",
+            Self::Face(Face::Html) => "html",
+            Self::Face(Face::Markdown) => "md",
+            Self::Face(Face::Junit) => "xml",
             Self::Record => "jsonl",
         }
     }
+
+    /// What it is where several of it, one after the other, are nothing that can be read; None: they are.
+    fn alone(self) -> Option<&'static str> {
+        match self {
+            Self::Face(Face::Json | Face::Markdown) => None,
+            Self::Face(Face::Html) => Some("page"),
+            Self::Face(Face::Junit) => Some("document"),
+            Self::Record => Some("recording"),
+        }
+    }
+}
+
+/// What a command line asks to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The report.
+    pub faces: &'a cli::Faces,
+    /// The recording.
+    pub record: Option<&'a Path>,
 }
 
 /// A scenario, as far as its files' names need it.
@@ -50,45 +103,89 @@ pub(super) struct Named<'a> {
 ///
 /// If two of them would write the same file, or to a standard output that takes one only.
 pub(super) fn of_all(
-    run: &cli::Run,
+    asked: Asked<'_>,
     scenarios: &[Named<'_>],
     surroundings: &Surroundings,
 ) -> Result<Vec<Outputs>> {
-    let dash = |typed: &Option<PathBuf>| typed.as_deref() == Some(Path::new("-"));
-    if dash(&run.json) && dash(&run.record) {
-        return Err(
-            Error::usage("`--json` and `--record` cannot both be standard output")
-                .help("write one of them to a file"),
-        );
-    }
-    if dash(&run.record) && scenarios.len() > 1 {
-        return Err(Error::usage(format!(
-            "`--record -` is one recording, and there are {} scenarios",
-            scenarios.len()
-        ))
-        .help(way_out(Kind::Record)));
-    }
+    let typed = typed(asked);
+    refuse_sharing(&typed, scenarios.len())?;
     let mut taken: BTreeMap<PathBuf, (Kind, Named<'_>)> = BTreeMap::new();
     let mut all = Vec::new();
     for scenario in scenarios {
-        let mut output = |kind: Kind, typed: &Option<PathBuf>| -> Result<Option<Output>> {
-            let Some(typed) = typed else { return Ok(None) };
-            let output = output(kind, typed, scenario.name, scenarios.len(), surroundings)?;
+        let mut outputs = Outputs::default();
+        for (kind, typed) in &typed {
+            let output = output(*kind, typed, scenario.name, scenarios.len(), surroundings)?;
             if let Output::File(file) = &output {
                 // Two ways to write one path are one path.
                 let place = surroundings.working_folder.join(file);
-                if let Some(other) = taken.insert(place, (kind, *scenario)) {
-                    return Err(overwritten(file, other, (kind, *scenario)));
+                if let Some(other) = taken.insert(place, (*kind, *scenario)) {
+                    return Err(overwritten(file, other, (*kind, *scenario)));
                 }
             }
-            Ok(Some(output))
-        };
-        all.push(Outputs {
-            json: output(Kind::Json, &run.json)?,
-            record: output(Kind::Record, &run.record)?,
-        });
+            match kind {
+                Kind::Face(face) => drop(outputs.faces.insert(*face, output)),
+                Kind::Record => outputs.record = Some(output),
+            }
+        }
+        all.push(outputs);
     }
     Ok(all)
+}
+
+/// What is written of the one scenario of a recording.
+///
+/// # Errors
+///
+/// As [`of_all`].
+pub fn of_recording(
+    faces: &cli::Faces,
+    scenario: &str,
+    surroundings: &Surroundings,
+) -> Result<Outputs> {
+    let asked = Asked {
+        faces,
+        record: None,
+    };
+    let named = Named {
+        name: scenario,
+        path: Path::new(scenario),
+    };
+    let mut all = of_all(asked, &[named], surroundings)?;
+    Ok(all.pop().unwrap_or_default())
+}
+
+/// What was typed, in the order in which it is written.
+fn typed(asked: Asked<'_>) -> Vec<(Kind, &Path)> {
+    let faces = Face::ALL.map(|face| (Kind::Face(face), face.typed(asked.faces)));
+    faces
+        .into_iter()
+        .chain([(Kind::Record, asked.record)])
+        .filter_map(|(kind, typed)| Some((kind, typed?)))
+        .collect()
+}
+
+/// Standard output takes one thing, and of some things only one.
+fn refuse_sharing(typed: &[(Kind, &Path)], scenarios: usize) -> Result<()> {
+    let mut standard = typed.iter().filter(|(_, typed)| *typed == Path::new("-"));
+    let Some((first, _)) = standard.next() else {
+        return Ok(());
+    };
+    if let Some((second, _)) = standard.next() {
+        return Err(Error::usage(format!(
+            "`{}` and `{}` cannot both be standard output",
+            first.option(),
+            second.option()
+        ))
+        .help("write one of them to a file"));
+    }
+    match first.alone() {
+        Some(what) if scenarios > 1 => Err(Error::usage(format!(
+            "`{} -` is one {what}, and there are {scenarios} scenarios",
+            first.option()
+        ))
+        .help(way_out(*first))),
+        _ => Ok(()),
+    }
 }
 
 fn output(

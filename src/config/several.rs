@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::outputs::{self, Named};
+use super::outputs::{self, Asked, Named};
 use super::units::Unfit;
 use super::{Planned, Surroundings, discover, option, plan_one};
 use crate::plan::{Keep, StageChoice};
@@ -58,7 +58,11 @@ pub fn plan_all_in(run: &cli::Run, surroundings: &Surroundings) -> Result<Severa
             path: typed(index),
         })
         .collect();
-    let outputs = outputs::of_all(run, &named, surroundings)?;
+    let asked = Asked {
+        faces: &run.faces,
+        record: run.record.as_deref(),
+    };
+    let outputs = outputs::of_all(asked, &named, surroundings)?;
     let labels: Vec<String> = named.iter().map(|one| label(one, &named)).collect();
     for (one, outputs) in planned.iter_mut().zip(outputs) {
         one.outputs = outputs;

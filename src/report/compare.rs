@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::model::impact::OperationTraffic;
 use super::model::{Report, SCHEMA_VERSION, Span, Step, Tool};
-use super::table::{Palette, colour, lines, longest_of, millis, plain, span};
+use super::shown::span;
+use super::table::{Palette, colour, lines, longest_of, millis, plain};
 use super::text::{self, count};
 use crate::judge::Verdict;
 use crate::recording::format::SnapshotFacts;
@@ -155,95 +156,79 @@ fn sum(spans: impl Iterator<Item = Span>) -> Span {
     })
 }
 
+impl Comparison {
+    /// What is compared, and how it is in each scenario, in words.
+    pub(super) fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
+        let of = |cell: &dyn Fn(&Compared) -> String| self.scenarios.iter().map(cell).collect();
+        let ended = |ending: Ending| -> Vec<String> {
+            of(&|one| match &one.requests {
+                Some(requests) => count(requests.get(&ending).copied().unwrap_or(0)),
+                None => UNKNOWN.to_owned(),
+            })
+        };
+        let changed = |cell: &dyn Fn(&Change) -> String| -> Vec<String> {
+            of(&|one| {
+                one.p99_change
+                    .as_ref()
+                    .map_or_else(|| UNKNOWN.to_owned(), cell)
+            })
+        };
+        vec![
+            ("downtime", of(&|one| nothing_or(one.downtime_ms))),
+            ("waits behind it", of(&|one| count(one.blocked))),
+            ("timed out (504)", ended(Ending::TimedOut)),
+            ("refused (502)", ended(Ending::Refused)),
+            ("failed", ended(Ending::Failed)),
+            ("deadlocked", ended(Ending::Deadlocked)),
+            ("slow", ended(Ending::Slow)),
+            (
+                "longest AEL hold",
+                of(&|one| {
+                    one.longest_hold_ms
+                        .map_or_else(|| "none seen".to_owned(), span)
+                }),
+            ),
+            ("exclusion", of(&|one| nothing_or(one.exclusion_ms))),
+            ("p99 before", changed(&|change| millis(change.baseline_ms))),
+            ("p99 at its worst", changed(&|change| millis(change.p99_ms))),
+            (
+                "  in the step",
+                changed(&|change| text::short(&change.step, 18)),
+            ),
+            (
+                "longest request",
+                of(&|one| {
+                    one.longest_request_ms
+                        .map_or_else(|| UNKNOWN.to_owned(), millis)
+                }),
+            ),
+            ("total time", of(&|one| millis(one.total_ms))),
+        ]
+    }
+}
+
+const UNKNOWN: &str = "–";
+
 /// Renders it for a terminal: what is compared as lines, scenarios as columns.
 pub fn render(comparison: &Comparison, palette: Palette) -> String {
     let mut table = plain();
     if palette == Palette::Ansi {
         table.enforce_styling();
     }
-    let of = |cell: &dyn Fn(&Compared) -> Cell| -> Vec<Cell> {
-        comparison.scenarios.iter().map(cell).collect()
-    };
-    let mut line = |name: &str, cells: Vec<Cell>| {
-        let mut row = vec![Cell::new(name)];
-        row.extend(cells);
-        table.add_row(row);
-    };
-    line(
-        "downtime",
-        of(&|one| Cell::new(nothing_or(one.downtime_ms))),
-    );
-    line("sessions blocked", of(&|one| Cell::new(count(one.blocked))));
-    for (name, ending) in [
-        ("timed out (504)", Ending::TimedOut),
-        ("refused (502)", Ending::Refused),
-        ("failed", Ending::Failed),
-        ("deadlocked", Ending::Deadlocked),
-        ("slow", Ending::Slow),
-    ] {
-        let number = |one: &Compared| match &one.requests {
-            Some(requests) => count(requests.get(&ending).copied().unwrap_or(0)),
-            None => "–".to_owned(),
-        };
-        line(name, of(&|one| Cell::new(number(one))));
+    let scenarios = || comparison.scenarios.iter();
+    let head = scenarios().map(|one| text::short(&one.scenario, 24));
+    table.set_header(std::iter::once(String::new()).chain(head));
+    for (name, cells) in comparison.rows() {
+        table.add_row(std::iter::once(name.to_owned()).chain(cells));
     }
-    line(
-        "longest AEL hold",
-        of(&|one| {
-            Cell::new(
-                one.longest_hold_ms
-                    .map_or_else(|| "none seen".to_owned(), nothing_or),
-            )
-        }),
-    );
-    line(
-        "exclusion",
-        of(&|one| Cell::new(nothing_or(one.exclusion_ms))),
-    );
-    line(
-        "p99 before",
-        of(&|one| {
-            let change = one.p99_change.as_ref();
-            Cell::new(change.map_or_else(|| "–".to_owned(), |change| millis(change.baseline_ms)))
-        }),
-    );
-    line(
-        "p99 at its worst",
-        of(&|one| {
-            let change = one.p99_change.as_ref();
-            Cell::new(change.map_or_else(|| "–".to_owned(), |change| millis(change.p99_ms)))
-        }),
-    );
-    line(
-        "  in the step",
-        of(&|one| {
-            let change = one.p99_change.as_ref();
-            Cell::new(change.map_or_else(|| "–".to_owned(), |change| text::short(&change.step, 18)))
-        }),
-    );
-    line(
-        "longest request",
-        of(&|one| {
-            Cell::new(
-                one.longest_request_ms
-                    .map_or_else(|| "–".to_owned(), millis),
-            )
-        }),
-    );
-    line("total time", of(&|one| Cell::new(millis(one.total_ms))));
-    line(
-        "verdict",
-        of(&|one| Cell::new(one.verdict.name()).fg(colour(one.verdict))),
-    );
-    let mut head = vec![Cell::new("")];
-    head.extend(of(&|one| Cell::new(text::short(&one.scenario, 24))));
-    table.set_header(head);
+    let verdicts = scenarios().map(|one| Cell::new(one.verdict.name()).fg(colour(one.verdict)));
+    table.add_row(std::iter::once(Cell::new("verdict")).chain(verdicts));
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut out = lines(&table);
     out.push('\n');
-    for one in &comparison.scenarios {
+    for one in scenarios() {
         if let Some(limit) = marked(&one.report) {
             out.push_str(&format!("{}: {limit}\n", one.scenario));
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, Width};
 
 use super::model::Report;
-use super::table::{Palette, colour, lines, longest_of, plain, span};
+use super::shown::span;
+use super::table::{Palette, colour, lines, longest_of, plain};
 use super::text::time;
 use crate::judge::Verdict;
 

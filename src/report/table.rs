@@ -5,10 +5,9 @@ use comfy_table::{
     Width,
 };
 
-use super::model::{Finding, Hold, Report, Span, Step};
+use super::model::{Finding, Hold, Report, Step};
 use super::text::{self, count, short};
-use super::{felt, fidelity, queue, repeats};
-use crate::bounds::Bounds;
+use super::{felt, fidelity, queue, repeats, shown};
 use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
@@ -62,52 +61,62 @@ pub fn render(report: &Report, palette: Palette) -> String {
 
 fn head(report: &Report) -> String {
     let mut lines = vec![format!("lockproof: {}", report.scenario.name)];
-    if let Some(snapshot) = &report.snapshot {
-        let sum = |of: fn(&TableFacts) -> u64| {
-            let numbers = snapshot.tables.iter().map(of);
-            numbers.fold(0, u64::saturating_add)
-        };
-        let rows = sum(|table| table.rows);
-        let bytes = sum(|table| table.bytes);
-        lines.push(format!(
-            "  snapshot {}: {} rows in {} table{}, {}",
-            snapshot.name,
-            count(rows),
-            snapshot.tables.len(),
-            if snapshot.tables.len() == 1 { "" } else { "s" },
-            text::bytes(bytes)
-        ));
+    if let (Some(line), Some(snapshot)) = (snapshot_line(report), &report.snapshot) {
+        lines.push(format!("  snapshot {line}"));
         let warmth = report.stage.as_ref().and_then(|stage| stage.warmth);
         let facts = fidelity::line(snapshot, warmth);
         lines.extend(facts.map(|facts| fill(&facts, "           ")));
     }
-    if let Some(stage) = &report.stage {
-        let place = match (stage.kind, &stage.image) {
-            (StageKind::Docker, Some(image)) => format!("container of {image}"),
-            (StageKind::Docker, None) => "container".to_owned(),
-            (StageKind::Local, _) => "local server".to_owned(),
-            (StageKind::External, _) => "external server".to_owned(),
-        };
-        // `17.11 (Debian 17.11-0+deb13u1)`: who packaged it is in the JSON.
-        let version = stage.server_version.split(" (").next();
-        let role = stage.role.as_ref();
-        let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
-            let how = match clone.method {
-                CloneMethod::Reflink => "sharing blocks",
-                CloneMethod::Copy => "copying",
-            };
-            format!(
-                "; cloned in {} by {how}",
-                text::time(duration(clone.took_ms))
-            )
-        });
-        lines.push(format!(
-            "  stage    {place}, PostgreSQL {}{}{cloned}",
-            version.unwrap_or_default(),
-            role.map_or_else(String::new, |role| format!(", as {role}"))
-        ));
-    }
+    lines.extend(stage_line(report).map(|line| format!("  stage    {line}")));
     lines.join("\n")
+}
+
+/// `shop: 1,000,000 rows in 1 table, 52 MB`.
+pub(super) fn snapshot_line(report: &Report) -> Option<String> {
+    let snapshot = report.snapshot.as_ref()?;
+    let sum = |of: fn(&TableFacts) -> u64| {
+        let numbers = snapshot.tables.iter().map(of);
+        numbers.fold(0, u64::saturating_add)
+    };
+    let rows = sum(|table| table.rows);
+    let bytes = sum(|table| table.bytes);
+    Some(format!(
+        "{}: {} rows in {} table{}, {}",
+        snapshot.name,
+        count(rows),
+        snapshot.tables.len(),
+        if snapshot.tables.len() == 1 { "" } else { "s" },
+        text::bytes(bytes)
+    ))
+}
+
+/// `container of postgres:17, PostgreSQL 17.11, as app`.
+pub(super) fn stage_line(report: &Report) -> Option<String> {
+    let stage = report.stage.as_ref()?;
+    let place = match (stage.kind, &stage.image) {
+        (StageKind::Docker, Some(image)) => format!("container of {image}"),
+        (StageKind::Docker, None) => "container".to_owned(),
+        (StageKind::Local, _) => "local server".to_owned(),
+        (StageKind::External, _) => "external server".to_owned(),
+    };
+    // `17.11 (Debian 17.11-0+deb13u1)`: who packaged it is in the JSON.
+    let version = stage.server_version.split(" (").next();
+    let role = stage.role.as_ref();
+    let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
+        let how = match clone.method {
+            CloneMethod::Reflink => "sharing blocks",
+            CloneMethod::Copy => "copying",
+        };
+        format!(
+            "; cloned in {} by {how}",
+            text::time(duration(clone.took_ms))
+        )
+    });
+    Some(format!(
+        "{place}, PostgreSQL {}{}{cloned}",
+        version.unwrap_or_default(),
+        role.map_or_else(String::new, |role| format!(", as {role}"))
+    ))
 }
 
 fn table(report: &Report, palette: Palette) -> String {
@@ -172,18 +181,12 @@ pub(super) fn lines(table: &Table) -> String {
 
 /// The longest ACCESS EXCLUSIVE hold, or what is proved where none was seen.
 fn longest(step: &Step) -> (String, String) {
-    match longest_of(&step.holds) {
-        Some(hold) => (
-            span(hold.hold_ms),
-            short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
-        ),
-        None if step.elapsed_ms.is_none() => ("–".to_owned(), "–".to_owned()),
-        None if step.unseen_ms_max == 0.0 => ("none".to_owned(), "–".to_owned()),
-        None => (
-            format!("< {}", millis(step.unseen_ms_max.max(0.01))),
-            "none seen".to_owned(),
-        ),
-    }
+    let on = match longest_of(&step.holds) {
+        Some(hold) => short(hold.parent.as_ref().unwrap_or(&hold.relation), 38),
+        None if step.elapsed_ms.is_none() || step.unseen_ms_max == 0.0 => "–".to_owned(),
+        None => "none seen".to_owned(),
+    };
+    (shown::hold(step), on)
 }
 
 /// The longest ACCESS EXCLUSIVE hold of these.
@@ -193,14 +196,6 @@ pub(super) fn longest_of<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> Optio
         .into_iter()
         .filter(|hold| hold.mode == LockMode::AccessExclusiveLock)
         .max_by(|a, b| most(a).total_cmp(&most(b)))
-}
-
-/// How long something lasted.
-pub(super) fn span(span: Span) -> String {
-    text::bounds(Bounds::new(
-        duration(span.at_least),
-        span.at_most.map(duration),
-    ))
 }
 
 fn paragraph(finding: &Finding, palette: Palette) -> String {
@@ -311,6 +306,7 @@ pub(super) fn millis(ms: f64) -> String {
     text::time(duration(ms))
 }
 
-fn duration(ms: f64) -> std::time::Duration {
+/// From a number of the report.
+pub(super) fn duration(ms: f64) -> std::time::Duration {
     std::time::Duration::try_from_secs_f64(ms / 1e3).unwrap_or(std::time::Duration::MAX)
 }

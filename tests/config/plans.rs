@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lockproof::config::Output;
+use lockproof::config::outputs::Face;
 use lockproof::pg::LockMode;
 use lockproof::plan::{
     DEFAULT_BUDGET, Keep, Level, Literals, OnUnproven, OnWarning, Retry, SnapshotChoice,
@@ -196,7 +197,10 @@ fn the_command_line_wins_over_the_scenario() {
         Some(site.path("snapshots/listings"))
     );
     assert_eq!(variables["rows"], "7");
-    assert_eq!(planned.outputs.json, Some(Output::Stdout));
+    assert_eq!(
+        planned.outputs.faces.get(&Face::Json),
+        Some(&Output::Stdout)
+    );
     assert_eq!(planned.outputs.record, Some(Output::File("r.jsonl".into())));
 }
 

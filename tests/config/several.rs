@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lockproof::config::Output;
+use lockproof::config::outputs::Face;
 use lockproof::config::several::Several;
 
 use super::Site;
@@ -45,8 +46,10 @@ fn labels(several: &Several) -> Vec<&str> {
 /// What is written: reports, then recordings, where there are any.
 fn files(several: &Several) -> Vec<Option<PathBuf>> {
     let outputs = several.scenarios.iter().map(|one| &one.planned.outputs);
-    let json = outputs.clone().map(|outputs| &outputs.json);
-    json.chain(outputs.map(|outputs| &outputs.record))
+    let json = outputs
+        .clone()
+        .map(|outputs| outputs.faces.get(&Face::Json));
+    json.chain(outputs.map(|outputs| outputs.record.as_ref()))
         .map(|output| match output {
             Some(Output::File(file)) => Some(file.clone()),
             Some(Output::Stdout) => Some(PathBuf::from("-")),
@@ -135,6 +138,29 @@ fn each_scenario_has_files_of_its_own() {
         files(&good(&site, &["a", "--json=f", "--record=-"])),
         [path("f"), path("-")]
     );
+    // Each form has its own file in one folder, and comments may follow each other.
+    let all = ["--json=r/", "--html=r/", "--markdown=r/", "--junit=r/"];
+    let several = good(&site, &[&["a", "b"][..], &all].concat());
+    let faces = several
+        .scenarios
+        .iter()
+        .flat_map(|one| &one.planned.outputs.faces);
+    let shown: Vec<String> = faces
+        .map(|(face, output)| format!("{face:?} {output:?}"))
+        .collect();
+    assert_eq!(
+        shown,
+        ["a", "b"]
+            .map(|name| [
+                ("Json", "json"),
+                ("Html", "html"),
+                ("Markdown", "md"),
+                ("Junit", "xml")
+            ]
+            .map(|(face, extension)| format!("{face} File(\"r/{name}.{extension}\")")))
+            .concat()
+    );
+    assert_eq!(good(&site, &["a", "b", "--markdown=-"]).scenarios.len(), 2);
     // A name leads nowhere else.
     site.file("b/scenario.toml", format!("name = \"../up & away\"\n{ONE}"));
     assert_eq!(
@@ -212,6 +238,29 @@ fn what_several_scenarios_cannot_have_is_told_to_the_letter() {
             vec!["a", "b", "--record=-"],
             "`--record -` is one recording, and there are 2 scenarios\n  \
              help: name a folder, or put `{scenario}` into the file's name, such as `--record '{scenario}.jsonl'`",
+        ),
+        (
+            vec!["a", "b", "--html=f.html"],
+            "`--html f.html` is one file, and there are 2 scenarios\n  \
+             help: name a folder, or put `{scenario}` into the file's name, such as `--html '{scenario}.html'`",
+        ),
+        (
+            vec!["a", "b", "--html=-"],
+            "`--html -` is one page, and there are 2 scenarios\n  \
+             help: name a folder, or put `{scenario}` into the file's name, such as `--html '{scenario}.html'`",
+        ),
+        (
+            vec!["a", "b", "--junit=-"],
+            "`--junit -` is one document, and there are 2 scenarios\n  \
+             help: name a folder, or put `{scenario}` into the file's name, such as `--junit '{scenario}.xml'`",
+        ),
+        (
+            vec!["a", "--markdown=-", "--junit=-"],
+            "`--markdown` and `--junit` cannot both be standard output\n  help: write one of them to a file",
+        ),
+        (
+            vec!["a", "--html=r", "--junit=./r"],
+            "`--html` and `--junit` cannot both be `./r`\n  help: write one of them to another file",
         ),
         (
             vec!["a", "b", "--json=-", "--record=-"],

@@ -6,6 +6,7 @@
 #![allow(clippy::explicit_write)]
 
 pub mod report;
+pub mod sample;
 pub mod server;
 
 use std::fs;

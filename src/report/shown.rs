@@ -1,0 +1,143 @@
+//! What several faces say in the same words: the verdict and its reason in a sentence, and each step's figures.
+
+use super::model::{Finding, Report, Span, Step};
+use super::table::{duration, longest_of, millis};
+use super::text;
+use crate::bounds::Bounds;
+use crate::judge::Verdict;
+use crate::pg::LockMode;
+use crate::plan::Level;
+
+/// Why the verdict is what it is, in one sentence without a stop; backticks stand around names and SQL.
+pub(super) fn why(report: &Report) -> String {
+    if let Some(finding) = decisive(report) {
+        let message = finding.message.lines().next().unwrap_or_default();
+        return format!("`{}`: {message}", finding.step);
+    }
+    match report.verdict {
+        Verdict::Within => format!("every budget was kept; {}", longest_hold(report)),
+        Verdict::Exceeded => "a budget was exceeded".to_owned(),
+        Verdict::Failed => "a statement or a program of the migration failed".to_owned(),
+        Verdict::Unproven | Verdict::NotRun => {
+            "the run proves nothing: it did not get to the end of the migration".to_owned()
+        }
+    }
+}
+
+/// The finding that decided the verdict.
+pub(super) fn decisive(report: &Report) -> Option<&Finding> {
+    if report.verdict == Verdict::Within {
+        return None;
+    }
+    let worst = |finding: &&Finding| {
+        let step = report.steps.iter().find(|step| step.name == finding.step);
+        step.is_some_and(|step| step.verdict == report.verdict)
+    };
+    let failing = report.findings.iter().filter(|f| f.level == Level::Fail);
+    let mut of_worst = failing.filter(worst);
+    match report.verdict {
+        Verdict::Failed => of_worst.find(|finding| finding.rule == "step-failed"),
+        _ => of_worst.next(),
+    }
+}
+
+fn longest_hold(report: &Report) -> String {
+    let longest = |step: &Step| longest_of(&step.holds).map(|hold| hold.hold_ms);
+    let most = |span: &Span| span.at_most.unwrap_or(f64::INFINITY);
+    let steps = report.steps.iter();
+    let held = steps.filter_map(|step| Some((step, longest(step)?)));
+    match held.max_by(|a, b| most(&a.1).total_cmp(&most(&b.1))) {
+        Some((step, hold)) => format!(
+            "the longest ACCESS EXCLUSIVE took {}, in `{}`",
+            span(hold),
+            step.name
+        ),
+        None => "no ACCESS EXCLUSIVE was seen".to_owned(),
+    }
+}
+
+/// `2.79–2.80 s`, `≤ 3.2 ms`, `≥ 52 ms`.
+pub(super) fn span(span: Span) -> String {
+    text::bounds(Bounds::new(
+        duration(span.at_least),
+        span.at_most.map(duration),
+    ))
+}
+
+/// The longest ACCESS EXCLUSIVE hold, or what is proved where none was seen.
+pub(super) fn hold(step: &Step) -> String {
+    match longest_of(&step.holds) {
+        Some(hold) => span(hold.hold_ms),
+        None if step.elapsed_ms.is_none() => "–".to_owned(),
+        None if step.unseen_ms_max == 0.0 => "none".to_owned(),
+        None => format!("< {}", millis(step.unseen_ms_max.max(0.01))),
+    }
+}
+
+/// How long ACCESS EXCLUSIVE was asked for or held; `–` where nobody looked.
+pub(super) fn exclusion(step: &Step) -> String {
+    match &step.queue {
+        None => "–".to_owned(),
+        Some(queue) => queue.exclusion_ms.map_or_else(|| "none".to_owned(), span),
+    }
+}
+
+/// How many stood behind the migration.
+pub(super) fn blocked(step: &Step) -> u64 {
+    let seen = u64::try_from(step.blocked.len()).unwrap_or(u64::MAX);
+    step.queue.as_ref().map_or(seen, |queue| queue.blocked)
+}
+
+/// The budget of ACCESS EXCLUSIVE, the run's.
+pub(super) fn budget(report: &Report) -> Option<String> {
+    let budgets = &report.policy.budgets;
+    let exclusive = budgets
+        .iter()
+        .find(|budget| budget.mode == LockMode::AccessExclusiveLock);
+    exclusive.map(|budget| millis(budget.limit_ms))
+}
+
+/// A letter or two for each mode, as small as the picture needs it.
+pub(super) fn short_mode(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::AccessShareLock => "AS",
+        LockMode::RowShareLock => "RS",
+        LockMode::RowExclusiveLock => "RX",
+        LockMode::ShareUpdateExclusiveLock => "SUX",
+        LockMode::ShareLock => "S",
+        LockMode::ShareRowExclusiveLock => "SRX",
+        LockMode::ExclusiveLock => "X",
+        LockMode::AccessExclusiveLock => "AX",
+    }
+}
+
+/// As a sentence begins; code stays as it is.
+pub(super) fn upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// Letters that no document may hold, or that would turn what stands behind them round, made visible.
+pub(super) fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        let breaks = matches!(c, '\n' | '\t');
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        (c.is_control() && !breaks) || turns || matches!(c, '\u{fffe}' | '\u{ffff}')
+    };
+    text.replace(hidden, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_are_made_visible() {
+        assert_eq!(
+            visible("a\u{0}\u{1b}[1m\r\n\tb\u{85}\u{202e}שלום"),
+            "a\u{fffd}\u{fffd}[1m\u{fffd}\n\tb\u{fffd}\u{fffd}שלום"
+        );
+    }
+}
