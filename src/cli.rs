@@ -4,6 +4,7 @@
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
 mod cached;
+mod common;
 mod snapshot;
 
 use std::convert::Infallible;
@@ -13,6 +14,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
+pub use self::common::{Cache, Place, Strictness};
 pub use self::snapshot::{SnapshotCommand, SnapshotCreate};
 use crate::stage::Secret;
 
@@ -129,32 +131,9 @@ pub struct Run {
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// Where to run: auto, docker, local or postgres://USER@HOST/DATABASE [default: auto]
-    ///
-    /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
-    /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
-    /// nothing is restored into it. libpq's `service=NAME` and `host=… dbname=…` are taken as well, and
-    /// its variables and files say what is left out. A URL with a password belongs into the
-    /// environment variable: everybody on the machine can read a command line.
-    #[arg(
-        long,
-        env = "LOCKPROOF_STAGE",
-        hide_env_values = true,
-        help_heading = "Stage"
-    )]
-    #[arg(value_name = "WHERE", value_parser = secret)]
-    pub stage: Option<Secret>,
-    /// The container image [default: postgres of the snapshot's major version]
-    #[arg(long, env = "LOCKPROOF_IMAGE", help_heading = "Stage")]
-    pub image: Option<String>,
-    /// A folder of server binaries (initdb, postgres) to use [default: searched for]
-    #[arg(
-        long,
-        env = "LOCKPROOF_PG_BIN",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub pg_bin: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub place: Place,
     /// The PostgreSQL major to run on, such as 16 [default: the snapshot's]
     #[arg(
         long,
@@ -201,14 +180,9 @@ pub struct Run {
     /// Leave the stage running afterwards and say how to connect
     #[arg(long, env = "LOCKPROOF_KEEP", help_heading = "Stage", value_parser = BoolishValueParser::new())]
     pub keep: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(
-        long,
-        env = "LOCKPROOF_CACHE",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten, next_help_heading = "Stage")]
+    pub cache: Cache,
 
     /// What the stage starts from: a snapshot's name, its folder, or `empty`
     ///
@@ -277,12 +251,9 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
-    /// Warnings fail their step too
-    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub strict: bool,
-    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
-    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub allow_unproven: bool,
+    /// What fails besides.
+    #[command(flatten)]
+    pub strictness: Strictness,
     /// The longest time between two looks at the locks, 0.5ms to 1s [default: 2ms]
     #[arg(
         long,
@@ -364,12 +335,9 @@ pub struct Judge {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
-    /// Warnings fail their step too
-    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub strict: bool,
-    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
-    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub allow_unproven: bool,
+    /// What fails besides.
+    #[command(flatten)]
+    pub strictness: Strictness,
 
     /// Write the report as JSON; `-` is standard output
     #[arg(
@@ -388,18 +356,18 @@ pub struct Clean {
     /// Also end stages that were kept, and remove cached snapshots; the next run restores them anew
     #[arg(long, env = "LOCKPROOF_CLEAN_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = DOCTOR_HELP)]
 pub struct Doctor {
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `completions`.
@@ -572,7 +540,7 @@ mod tests {
         assert_eq!(run.paths, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(run.var, ["a=1,2", "b="]);
         assert_eq!(run.budget.as_deref(), Some("fifty"));
-        assert_eq!(run.stage, None);
+        assert_eq!(run.place.stage, None);
     }
 
     #[test]

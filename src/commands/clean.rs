@@ -14,7 +14,7 @@ use crate::terminal::{Screen, print};
 
 /// Sweeps containers and local servers.
 pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> {
-    let cache = config::cache(arguments.cache.as_deref())?;
+    let cache = config::cache(arguments.cache.folder.as_deref())?;
     let (sweep, kept) = if arguments.all {
         (Sweep::Everything, Kept::End)
     } else {

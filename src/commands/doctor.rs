@@ -145,7 +145,7 @@ fn servers() -> Vec<Check> {
 }
 
 async fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
-    let folder = config::cache(arguments.cache.as_deref())?;
+    let folder = config::cache(arguments.cache.folder.as_deref())?;
     // Its nearest parent that is there decides whether it can be made.
     let present = folder
         .ancestors()

@@ -195,12 +195,7 @@ pub fn keep(prune: &cli::SnapshotPrune) -> Result<Keep> {
 /// If the budget is no duration.
 pub fn judged_by(judge: &cli::Judge, recorded: &Policy) -> Result<Policy> {
     let mut policy = recorded.clone();
-    typed_policy(
-        &mut policy,
-        judge.budget.as_deref(),
-        judge.strict,
-        judge.allow_unproven,
-    )?;
+    typed_policy(&mut policy, judge.budget.as_deref(), &judge.strictness)?;
     Ok(policy)
 }
 
@@ -212,8 +207,7 @@ fn option(name: &str, unfit: Unfit) -> Error {
 fn typed_policy(
     policy: &mut Policy,
     budget: Option<&str>,
-    strict: bool,
-    allow_unproven: bool,
+    strictness: &cli::Strictness,
 ) -> Result<()> {
     if let Some(text) = budget {
         policy.set(Budget {
@@ -223,10 +217,10 @@ fn typed_policy(
             reason: None,
         });
     }
-    if strict {
+    if strictness.strict {
         policy.on_warning = OnWarning::Fail;
     }
-    if allow_unproven {
+    if strictness.allow_unproven {
         policy.on_unproven = OnUnproven::Allow;
     }
     Ok(())
@@ -243,8 +237,7 @@ mod tests {
         let mut judge = cli::Judge {
             recording: PathBuf::from("-"),
             budget: None,
-            strict: false,
-            allow_unproven: false,
+            strictness: cli::Strictness::default(),
             json: None,
         };
         let recorded = Policy {
@@ -256,7 +249,7 @@ mod tests {
         assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
 
         judge.budget = Some("20ms".to_owned());
-        judge.allow_unproven = true;
+        judge.strictness.allow_unproven = true;
         let policy = judged(&judge).unwrap_or_else(|story| panic!("{story}"));
         let budget = policy.budget_for(LockMode::AccessExclusiveLock, &[]);
         assert_eq!(

@@ -13,7 +13,7 @@ use crate::terminal::{Screen, print};
 /// Removes, and says of each why.
 pub async fn prune(arguments: &cli::SnapshotPrune, screen: &Screen) -> Result<ExitCode> {
     let keep = config::keep(arguments)?;
-    let shelf = Shelf::look(arguments.cache.as_deref(), screen).await?;
+    let shelf = Shelf::look(arguments.cache.folder.as_deref(), screen).await?;
     if arguments.older_than.is_none() && arguments.max_size.is_none() {
         screen.say("asked for nothing in particular: what no run used within 30 days");
     }
