@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod cache;
+mod cached;
 pub(crate) mod connect;
 mod contents;
 pub mod docker;
@@ -17,6 +18,7 @@ mod lines;
 pub mod local;
 pub mod physical;
 pub mod provider;
+mod prune;
 mod refusal;
 pub mod role;
 mod shaping;

@@ -31,9 +31,9 @@ pub use engine::EngineInfo;
 pub use image::ImageInfo;
 pub use owner::Owner;
 pub use run::DockerStage;
-pub use shelf::BaseFacts;
 
 use crate::Result;
+use crate::stage::cached::Cached;
 use crate::stage::dump::Dump;
 use crate::stage::{Endpoint, Fill, Request, ToolOutput, Watch};
 
@@ -116,7 +116,7 @@ impl Docker {
     }
 
     /// The finished bases, by name.
-    pub async fn bases(&self) -> Result<Vec<BaseFacts>> {
+    pub async fn bases(&self) -> Result<Vec<Cached>> {
         shelf::list(&self.engine).await
     }
 

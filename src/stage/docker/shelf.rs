@@ -19,8 +19,9 @@ use super::image::ImageInfo;
 use super::owner::{self, BASE, IMAGE, Owner};
 use super::usage::{self, Claim};
 use super::{base, clean};
-use crate::stage::Request;
 use crate::stage::admin::Admin;
+use crate::stage::cached::Cached;
+use crate::stage::{Request, StageKind};
 use crate::{Error, Result};
 
 const USED: &str = "used";
@@ -35,37 +36,6 @@ const MADE_AT: &str = "lockproof.made";
 
 /// So many bases are looked into at once.
 const AT_ONCE: usize = 4;
-
-/// A base of an engine, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseFacts {
-    /// The name of its volume.
-    pub volume: String,
-    /// What identifies it, in 24 hex digits.
-    pub key: String,
-    /// What it holds: the request's digest; None, as below: made before bases said so.
-    pub base_digest: Option<String>,
-    /// The snapshot's name.
-    pub snapshot: Option<String>,
-    /// The database that it holds.
-    pub database: Option<String>,
-    /// The major of its server.
-    pub server_version: Option<String>,
-    /// The name of its image.
-    pub image: Option<String>,
-    /// The size of its files; None: its image is gone, so nobody can look.
-    pub bytes: Option<u64>,
-    /// About how many rows its tables have.
-    pub rows: Option<u64>,
-    /// When it was begun.
-    pub made_at: Option<Timestamp>,
-    /// When a run last began to use it.
-    pub used_at: Option<Timestamp>,
-    /// The version of lockproof that made it.
-    pub made_by: Option<String>,
-    /// True while a run uses it.
-    pub in_use: bool,
-}
 
 /// What a base's labels say of it.
 pub(super) fn labels(
@@ -90,12 +60,12 @@ pub(super) fn labels(
 }
 
 /// The finished bases of the engine, by name.
-pub(super) async fn list(engine: &Engine) -> Result<Vec<BaseFacts>> {
+pub(super) async fn list(engine: &Engine) -> Result<Vec<Cached>> {
     let volumes = clean::bases(engine).await?;
     let looks = volumes
         .into_iter()
         .map(|(volume, labels)| look(engine, volume, labels));
-    let found: Vec<Option<BaseFacts>> = futures_util::stream::iter(looks)
+    let found: Vec<Option<Cached>> = futures_util::stream::iter(looks)
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -106,7 +76,7 @@ async fn look(
     engine: &Engine,
     volume: String,
     labels: HashMap<String, String>,
-) -> Result<Option<BaseFacts>> {
+) -> Result<Option<Cached>> {
     let created = match engine.api.inspect_volume(&volume).await {
         Ok(found) => found.created_at.map(|at| at.to_string()),
         Err(error) if is_absent(&error) => return Ok(None),
@@ -135,10 +105,12 @@ async fn look(
         None => Inside::default(),
     };
     let label = |name: &str| labels.get(name).cloned();
-    Ok(Some(BaseFacts {
-        key: label(BASE).unwrap_or_default(),
-        base_digest: label(DIGEST),
+    Ok(Some(Cached {
+        id: label(BASE).unwrap_or_default(),
         snapshot: label(SNAPSHOT),
+        stage: StageKind::Docker,
+        place: volume.clone(),
+        digest: label(DIGEST),
         database: label(DATABASE),
         server_version: label(SERVER),
         image: label(IMAGE_NAME),
@@ -147,8 +119,8 @@ async fn look(
         rows: seen.rows,
         made_at: label(MADE_AT).or(created).and_then(|at| at.parse().ok()),
         used_at: seen.used_at,
-        volume,
         in_use,
+        key: volume,
     }))
 }
 

@@ -29,7 +29,7 @@ pub use binaries::Installation;
 pub use disk::free as free_bytes;
 pub use dump::PgDump;
 pub(super) use dump::is_trouble;
-pub use shelf::{BaseFacts, closed, free, list, remove_base};
+pub use shelf::{closed, free, list, remove_base};
 pub use sweep::{Kept, Swept, sweep};
 pub use tools::LocalTools;
 pub use user::Account;
