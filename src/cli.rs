@@ -506,6 +506,33 @@ mod tests {
         }
     }
 
+    /// One that meant two things would set both for whoever exports it.
+    #[test]
+    fn a_variable_means_the_same_wherever_it_stands() {
+        let cli = Cli::command();
+        let mut meanings = std::collections::BTreeMap::new();
+        for command in cli
+            .get_subcommands()
+            .flat_map(|command| command.get_subcommands().chain([command]))
+        {
+            for argument in command.get_arguments() {
+                let Some(name) = argument.get_env() else {
+                    continue;
+                };
+                let help = argument.get_help().map(ToString::to_string);
+                let meaning: &mut std::collections::BTreeSet<_> = meanings
+                    .entry(name.to_string_lossy().into_owned())
+                    .or_default();
+                meaning.insert(help.unwrap_or_default());
+            }
+        }
+        meanings.retain(|_, helps| helps.len() > 1);
+        // Of these the same is said in the words of each command.
+        let worded = ["BUDGET", "IMAGE", "PG_BIN", "STAGE"].map(|name| format!("LOCKPROOF_{name}"));
+        let several: Vec<_> = meanings.into_keys().collect();
+        assert_eq!(several, worded);
+    }
+
     #[test]
     fn every_command_shows_examples_or_exit_codes() {
         for command in Cli::command().get_subcommands() {

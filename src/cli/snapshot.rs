@@ -105,7 +105,7 @@ pub struct SnapshotCreate {
     /// Tables that are read at once: 1 to 64 [default: one for each core, 4 at the most]
     #[arg(
         long,
-        env = "LOCKPROOF_JOBS",
+        env = "LOCKPROOF_CREATE_JOBS",
         value_name = "N",
         help_heading = "What is taken"
     )]
