@@ -167,8 +167,8 @@ pub struct Run {
     pub confirm_external: Option<String>,
     /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any text
     ///
-    /// Only for --stage postgres://…. Several are separated by commas. Best set once for everybody, in
-    /// the environment.
+    /// For --stage postgres://…, and for clones that a snapshot's own programs make. Several are separated
+    /// by commas. Best set once for everybody, in the environment.
     #[arg(
         long,
         env = "LOCKPROOF_PRODUCTION",

@@ -110,6 +110,7 @@ pub fn by_hooks(
     Ok(StageChoice::Hooks {
         hooks,
         folder: folder.to_owned(),
+        production: run.production.clone(),
     })
 }
 

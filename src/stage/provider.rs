@@ -49,7 +49,6 @@ pub enum Prepared {
 }
 
 /// A running server.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Stage {
     /// In a container.
     Docker(DockerStage),
@@ -82,10 +81,15 @@ impl Provider {
                 Self::docker(plan, major, origin, watch).await
             }
             StageChoice::External { endpoint, .. } => Ok(Self::External(endpoint.clone())),
-            StageChoice::Hooks { hooks, folder } => Ok(Self::Hooked(Hooked {
+            StageChoice::Hooks {
+                hooks,
+                folder,
+                production,
+            } => Ok(Self::Hooked(Hooked {
                 hooks: hooks.clone(),
                 folder: folder.clone(),
                 cache: plan.cache.clone(),
+                production: production.clone(),
             })),
             StageChoice::Docker => Self::docker(plan, major, origin, watch).await,
             StageChoice::Local => Self::local(plan, major, watch),
