@@ -127,7 +127,14 @@ fn each_replay_has_a_clone_of_its_own() {
     }
     let cloned = Cloned::new(CLONE, DROP);
     let ran = cloned.run(STEP, &["--repeat", "2", "--json", "r.json", "-v"]);
-    ran.expect(0, &["verdict: within", "has a clone of its own"]);
+    ran.expect(
+        0,
+        &[
+            "verdict: within",
+            "has a clone of its own",
+            "by the snapshot's program",
+        ],
+    );
     no_secret(&ran);
     cloned.assert_gone(2);
     let log = cloned.log();
@@ -145,6 +152,9 @@ fn each_replay_has_a_clone_of_its_own() {
     );
     let report = cloned.room.json("r.json");
     assert_eq!(report["stage"]["kind"], "external");
+    assert_eq!(report["stage"]["clone"]["method"], "hook");
+    let took = report["stage"]["clone"]["took_ms"].as_f64();
+    assert!(took.is_some_and(|took| took > 0.0), "{report:#}");
     assert_eq!(report["snapshot"]["name"], "thin");
     assert_eq!(report["snapshot"]["digest"], serde_json::Value::Null);
     let untouched =

@@ -87,6 +87,7 @@ fn head(report: &Report) -> String {
             let how = match clone.method {
                 CloneMethod::Reflink => "sharing blocks",
                 CloneMethod::Copy => "copying",
+                CloneMethod::Hook => "the snapshot's program",
             };
             format!(
                 "; cloned in {} by {how}",

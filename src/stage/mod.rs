@@ -66,7 +66,7 @@ pub enum StageKind {
     External,
 }
 
-/// How a run's data came to be beside its base's.
+/// How a run's data came to be beside its base's, or beside what a program of the user's clones.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
@@ -76,6 +76,8 @@ pub enum CloneMethod {
     Reflink,
     /// Every byte was copied.
     Copy,
+    /// A program of the user's had somebody else's engine make it.
+    Hook,
 }
 
 /// A clone of a base.
@@ -83,7 +85,7 @@ pub enum CloneMethod {
 pub struct Cloned {
     /// How it was made.
     pub method: CloneMethod,
-    /// How long that took, until all of it was on the disk.
+    /// How long that took, until all of it was on the disk, or a clone of a hook's answered.
     #[serde(with = "crate::clock::nanos")]
     pub took: std::time::Duration,
 }

@@ -317,7 +317,8 @@ impl Stage {
         match self {
             Self::Docker(stage) => Some(*stage.cloned()),
             Self::Local(stage) => Some(*stage.cloned()),
-            Self::Hooked(_) | Self::External(_) => None,
+            Self::Hooked(stage) => Some(stage.cloned()),
+            Self::External(_) => None,
         }
     }
 

@@ -20,7 +20,7 @@ use self::program::{Ended, Program};
 use self::record::Record;
 pub use self::record::{Left, left};
 use super::external::parse;
-use super::{Endpoint, Secret, Watch};
+use super::{CloneMethod, Cloned, Endpoint, Secret, Watch};
 use crate::{Error, Result};
 
 /// The programs, as the snapshot's description has them.
@@ -58,6 +58,7 @@ pub struct HookedStage {
     record: Record,
     endpoint: Endpoint,
     url: Secret,
+    took: Duration,
 }
 
 impl Hooked {
@@ -69,12 +70,14 @@ impl Hooked {
     pub async fn start(&self, run_id: &str, watch: &dyn Watch) -> Result<HookedStage> {
         let mut record = Record::begin(&self.cache, run_id, &self.folder)?;
         let mut url = None;
+        let begun = Instant::now();
         match self.provision(&mut record, &mut url, watch).await {
             Ok((endpoint, url)) => Ok(HookedStage {
                 hooked: self.clone(),
                 record,
                 endpoint,
                 url,
+                took: begun.elapsed(),
             }),
             Err(error) => {
                 // It may have made something before it failed.
@@ -245,6 +248,14 @@ impl HookedStage {
     /// How to reach it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// How long it took to make, until it answered.
+    pub fn cloned(&self) -> Cloned {
+        Cloned {
+            method: CloneMethod::Hook,
+            took: self.took,
+        }
     }
 
     /// Has it ended.

@@ -144,7 +144,8 @@ impl Job {
                     .map_err(failed)?;
                 stop.add(file.bytes);
             }
-            CloneMethod::Copy => {
+            // `method` never says that a program does it.
+            CloneMethod::Copy | CloneMethod::Hook => {
                 let crc = plainly(&from, &to, stop).map_err(failed)?;
                 if entry.is_some_and(|entry| entry.crc != crc) {
                     return Err(self.changed(&file.path, "has other bytes"));
