@@ -22,6 +22,7 @@ mod ready;
 mod run;
 mod shelf;
 mod ssh;
+mod ssh_folder;
 mod usage;
 
 pub use base::Base;
@@ -32,10 +33,20 @@ pub use image::ImageInfo;
 pub use owner::Owner;
 pub use run::DockerStage;
 
+use std::path::PathBuf;
+
 use crate::Result;
 use crate::stage::cached::Cached;
 use crate::stage::dump::Dump;
 use crate::stage::{Endpoint, Fill, Request, ToolOutput, Watch};
+
+/// Removes what connections by `ssh` left on this machine whose processes were killed; asks no engine.
+///
+/// # Errors
+/// A folder of theirs cannot be removed.
+pub fn sweep_connections() -> Result<Vec<PathBuf>> {
+    ssh_folder::sweep(&std::env::temp_dir())
+}
 
 /// The provider: a container engine that answered.
 #[derive(Clone)]
