@@ -7,7 +7,7 @@ use std::path::Path;
 
 pub use super::cached::Cached;
 use super::docker::Docker;
-pub use super::prune::{Keep, Reason, prunable};
+pub use super::prune::{Keep, Odd, Reason, odd, prunable};
 use super::{StageKind, local};
 use crate::{Error, Result};
 

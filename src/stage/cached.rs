@@ -44,10 +44,14 @@ pub struct Cached {
 }
 
 impl Cached {
+    /// When it was last used, or made.
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        self.used_at.max(self.made_at)
+    }
+
     /// How long ago it was last used, or made. A time in the future is no time ago: a clock was set. None:
     /// nothing says when, and so nobody can call it old.
     pub fn unused_for(&self, now: Timestamp) -> Option<Duration> {
-        let last = self.used_at.max(self.made_at)?;
-        Some(Duration::try_from(now.duration_since(last)).unwrap_or_default())
+        Some(Duration::try_from(now.duration_since(self.last()?)).unwrap_or_default())
     }
 }

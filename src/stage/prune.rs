@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use super::cached::Cached;
 
+/// Clocks of machines that share an engine may differ by so much.
+const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// What a prune leaves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
@@ -22,6 +25,35 @@ pub enum Reason {
     Unused(Duration),
     /// Everything that was used later fills the cache by itself.
     NoRoom,
+}
+
+/// Longer than anybody leaves a cache and then asks for what is old in it: the clock is ahead.
+const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What is odd about the times of a cache beside the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd<'a> {
+    /// This was used or made in the future: a clock was set since. It counts as used just now.
+    Ahead(&'a Cached, Timestamp),
+    /// By the clock even what was used last is this old. No age can be believed: if the clock is ahead,
+    /// all would be taken.
+    AllOld(Duration),
+}
+
+/// All that is odd.
+pub fn odd(all: &[Cached], now: Timestamp) -> Vec<Odd<'_>> {
+    let mut found: Vec<Odd<'_>> = all
+        .iter()
+        .filter_map(|cached| Some(Odd::Ahead(cached, cached.last()?)))
+        .filter(|odd| matches!(odd, Odd::Ahead(_, at) if now.duration_since(*at) < -SLACK))
+        .collect();
+    let past = all
+        .iter()
+        .filter(|cached| cached.last().is_some_and(|last| last <= now))
+        .filter_map(|cached| cached.unused_for(now));
+    let least = past.min().filter(|least| *least > AGES);
+    found.extend(least.map(Odd::AllOld));
+    found
 }
 
 /// What a prune takes, what was unused the longest first. What is in use is counted, and never taken.
@@ -113,6 +145,37 @@ mod tests {
         all[0].in_use = true;
         assert_eq!(taken(&all, Some(1), None), [""; 0]);
         assert_eq!(taken(&all, None, Some(50)), ["free"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_suspected_where_all_is_old() {
+        let names = |all: &[Cached]| -> Vec<String> {
+            odd(all, at(0))
+                .into_iter()
+                .map(|odd| match odd {
+                    Odd::Ahead(cached, _) => cached.id.clone(),
+                    Odd::AllOld(least) => format!("{} days", least.as_secs() / DAY.unsigned_abs()),
+                })
+                .collect()
+        };
+        let (old, older) = (
+            cached("old", Some(-366), 10),
+            cached("older", Some(-4000), 10),
+        );
+        assert_eq!(names(&[old.clone(), older.clone()]), ["366 days"]);
+        // One that is no older than a year, and the others may well be.
+        let year = cached("a year", Some(-365), 10);
+        assert_eq!(names(&[year, older.clone()]), [""; 0]);
+        // A time to come is no sign that the clock is right now.
+        let ahead = cached("ahead", Some(1), 10);
+        assert_eq!(names(&[ahead.clone(), older]), ["ahead", "4000 days"]);
+        assert_eq!(names(&[ahead]), ["ahead"]);
+        let mut soon = cached("soon", Some(0), 10);
+        soon.used_at = soon
+            .used_at
+            .map(|at| at + jiff::SignedDuration::from_mins(9));
+        assert_eq!(names(&[soon, cached("unknown", None, 10)]), [""; 0]);
+        assert_eq!(names(&[]), [""; 0]);
     }
 
     #[test]
