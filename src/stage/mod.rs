@@ -5,6 +5,7 @@
 //! `lockproof clean` sweeps what a killed process left behind.
 
 mod admin;
+mod blocking;
 pub mod cache;
 mod cached;
 pub(crate) mod connect;

@@ -2,9 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -13,10 +10,10 @@ use super::clean;
 use super::container::{self, Access, Spec};
 use super::engine::Engine;
 use super::image;
-use super::place::{self, Sent};
+use super::place;
 use crate::stage::admin::Admin;
 use crate::stage::physical::adopt;
-use crate::stage::{Fill, Origin, Unit, Watch, physical};
+use crate::stage::{Fill, Origin, Unit, Watch};
 use crate::{Error, Result};
 
 /// Where another volume is mounted.
@@ -92,9 +89,7 @@ pub(super) async fn lay<F: Fill>(
     match origin {
         Origin::New => return Ok(Admin::ours()),
         Origin::Files(files) => {
-            files.refuse_running()?;
-            watch.measured("comparing the base backup with its manifest", Unit::Bytes);
-            verified = verify(files, watch).await?;
+            verified = files.compare(watch).await?;
             conf = files.conf()?;
         }
         Origin::Image { image, path } => {
@@ -201,40 +196,6 @@ async fn take(
     .await;
     container.remove(engine).await?;
     taken
-}
-
-async fn verify(files: &physical::Files, watch: &dyn Watch) -> Result<bool> {
-    let (files, total) = (files.clone(), files.bytes());
-    let (sent, done) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    /// Dropped with the future that waits: nobody reads on for nothing.
-    struct Stop(Arc<AtomicBool>);
-    impl Drop for Stop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let _stop = Stop(Arc::clone(&done));
-    let count: Sent = Arc::clone(&sent);
-    let working = tokio::task::spawn_blocking(move || {
-        files.verify(&|bytes| {
-            count.fetch_add(bytes, Ordering::Relaxed);
-            !done.load(Ordering::Relaxed)
-        })
-    });
-    tokio::pin!(working);
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    loop {
-        tokio::select! {
-            verified = &mut working => {
-                return verified
-                    .map_err(|error| Error::defect("verifying a backup broke off").because(error))?;
-            }
-            _ = ticks.tick() => watch.advance(sent.load(Ordering::Relaxed), Some(total)),
-        }
-    }
 }
 
 /// Where a member of an archive goes in the volume.

@@ -4,13 +4,13 @@ use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::folder::cannot;
 use super::listing::{Entry, Listing, PIECE, Times, checksum};
 use super::tree::{Links, Member, Stop, Tree, in_parallel};
 use super::user::Account;
+pub(super) use crate::stage::blocking::on_threads;
 use crate::stage::{CloneMethod, Watch};
 use crate::{Error, Result};
 
@@ -39,46 +39,6 @@ pub(super) async fn copy(job: Job, watch: &dyn Watch) -> Result<CloneMethod> {
     let tree = Tree::walk_but(&job.from, job.links, job.left_out)?;
     let total = tree.bytes();
     on_threads(stop, watch, total, move |stop| job.run(&tree, stop)).await
-}
-
-/// Runs blocking work that counts bytes, and tells how far it is.
-pub(super) async fn on_threads<T: Send + 'static>(
-    stop: Arc<Stop>,
-    watch: &dyn Watch,
-    total: u64,
-    work: impl FnOnce(&Stop) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    /// Nothing may be written into a folder that its owner is about to remove.
-    struct Ending {
-        stop: Arc<Stop>,
-        ended: mpsc::Receiver<()>,
-    }
-    impl Drop for Ending {
-        fn drop(&mut self) {
-            self.stop.ask();
-            let _ = self.ended.recv();
-        }
-    }
-    let (alive, ended) = mpsc::channel::<()>();
-    let ending = Ending {
-        stop: Arc::clone(&stop),
-        ended,
-    };
-    let working = tokio::task::spawn_blocking(move || {
-        let _alive = alive;
-        work(&stop)
-    });
-    tokio::pin!(working);
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    loop {
-        tokio::select! {
-            outcome = &mut working => {
-                return outcome
-                    .map_err(|error| Error::defect("work on files broke off").because(error))?;
-            }
-            _ = ticks.tick() => watch.advance(ending.stop.done(), Some(total)),
-        }
-    }
 }
 
 impl Job {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::folder::cannot;
+pub(super) use crate::stage::blocking::Stop;
 use crate::{Error, Result};
 
 /// More threads than this only wait for the same disk.
@@ -81,32 +82,6 @@ impl Tree {
 
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
-    }
-}
-
-/// Asks work to stop, and says how far it is.
-#[derive(Debug, Default)]
-pub(super) struct Stop {
-    asked: AtomicBool,
-    done: AtomicU64,
-}
-
-impl Stop {
-    pub fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that are done.
-    pub fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    pub fn add(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
