@@ -18,7 +18,9 @@ use support::{Ran, Room, finish, has_image, has_server, output};
 const OLD: u32 = 13;
 const IMAGE: &str = "lockproof/postgres:13";
 
-const ADD: &str = "[[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD COLUMN a int\"\n";
+/// With a budget that nothing short breaks, however busy the machine is.
+const ADD: &str = "[budgets]\nAccessExclusiveLock = \"20s\"\n\
+    [[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD COLUMN a int\"\n";
 
 /// The newest of this machine's own.
 static HERE: LazyLock<u32> = LazyLock::new(|| {

@@ -118,7 +118,7 @@ fn judges_clones_of_one_base(account: &Account, room: &Room) {
         room,
         "bad",
         "",
-        "ALTER TABLE items ADD COLUMN note text; SELECT pg_sleep(1.3)",
+        "ALTER TABLE items ADD COLUMN note text; SELECT pg_sleep(3)",
     );
     assert_eq!(bases(account), [""; 0]);
     let (ran, report) = run(account, &good);
