@@ -7,6 +7,7 @@ mod base;
 mod company;
 mod conductor;
 mod ground;
+mod limits;
 mod many;
 mod replays;
 mod source;

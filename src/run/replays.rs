@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
+use super::limits;
 use super::turns::{Most, Turn};
 use crate::clock::Clock;
 use crate::error::Trouble;
@@ -436,6 +437,7 @@ async fn stage_event(
             hooked.hooks.provision[0]
         ));
     }
+    notes.extend(limits::not_in_force(&run.plan.stage, stage));
     for note in &notes {
         run.watch.note(note);
     }

@@ -138,6 +138,16 @@ impl Provider {
                 "use an image of PostgreSQL {OLDEST_MAJOR} or newer, such as --image postgres:{DEFAULT_MAJOR}"
             )));
         }
+        // A snapshot's major is a wish, this one an order.
+        if let Some(asked) = plan.pg_major.filter(|asked| *asked != info.postgres_major) {
+            return Err(Error::stage(format!(
+                "image `{image}` has PostgreSQL {}, and `--pg` or `pg` of `[stage]` asks for {asked}",
+                info.postgres_major
+            ))
+            .help(format!(
+                "leave out one of the two, or use an image of PostgreSQL {asked}: --image postgres:{asked}"
+            )));
+        }
         if let Some(major) = major.filter(|major| *major > info.postgres_major) {
             return Err(Error::stage(format!(
                 "image `{image}` has PostgreSQL {}, the snapshot is from {major}",

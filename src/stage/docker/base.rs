@@ -12,10 +12,11 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use sha2::{Digest, Sha256};
 
-use super::container::{self, Access, Container, Limits, Spec};
+use super::container::{self, Access, Container, Spec};
 use super::engine::{Engine, failed, is_absent, is_conflict};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
+use super::limits::Limits;
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
 use super::{clean, lay, ready, shelf, usage};
 use crate::stage::admin::Admin;

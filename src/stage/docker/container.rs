@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 
 use super::engine::{Engine, Reach, failed, is_absent, is_conflict, reason};
 use super::image::without_server;
+use super::limits::Limits;
 use crate::stage::Host;
 use crate::{Error, Result};
 
@@ -33,17 +34,6 @@ const LOG_LINES: usize = 20;
 
 /// A longer line is cut: one statement in a server log can be megabytes.
 const LINE_BYTES: usize = 2000;
-
-/// What a stage's container may use.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Limits {
-    /// Processors, in fractions; None: all.
-    pub cpus: Option<f64>,
-    /// Memory, without any swap on top; None: all.
-    pub memory_bytes: Option<i64>,
-    /// Size of /dev/shm, which parallel queries need; None: 1 GiB.
-    pub shm_bytes: Option<i64>,
-}
 
 /// A container to be made.
 pub(super) struct Spec {

@@ -56,10 +56,25 @@ pub(super) async fn find(engine: &Engine, image: &str) -> Result<Option<ImageInf
 /// Whether the engine has it, whatever is in it.
 pub(super) async fn exists(engine: &Engine, image: &str) -> Result<bool> {
     match engine.api.inspect_image(image).await {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(is_called(image, &found.repo_tags.unwrap_or_default())),
         Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(failed(&format!("look for the image `{image}`"), error)),
     }
+}
+
+/// Whether one of its names is that one: Podman also finds `postgres:17` where there is only a
+/// `somebody/postgres:17`, and that is another image.
+fn is_called(image: &str, names: &[String]) -> bool {
+    let wanted = short(image);
+    names.iter().any(|name| short(name) == wanted)
+}
+
+/// Without what engines put in front of a name that says no registry.
+fn short(name: &str) -> &str {
+    ["docker.io/library/", "docker.io/", "localhost/"]
+        .iter()
+        .find_map(|registry| name.strip_prefix(registry))
+        .unwrap_or(name)
 }
 
 /// Present, or pulled.
@@ -184,6 +199,20 @@ mod tests {
         assert_eq!(with_tag("postgres:17"), "postgres:17");
         assert_eq!(with_tag("here:5000/postgres"), "here:5000/postgres:latest");
         assert_eq!(with_tag("postgres@sha256:00"), "postgres@sha256:00");
+    }
+
+    #[test]
+    fn an_image_goes_by_its_own_names_only() {
+        let called = |image: &str, name: &str| is_called(image, &[name.to_owned()]);
+        assert!(called("postgres:17", "postgres:17"));
+        assert!(called("postgres:17", "docker.io/library/postgres:17"));
+        assert!(called(
+            "lockproof/postgres:17",
+            "localhost/lockproof/postgres:17"
+        ));
+        assert!(called("docker.io/library/postgres:17", "postgres:17"));
+        assert!(!called("postgres:17", "localhost/lockproof/postgres:17"));
+        assert!(!called("postgres:17", "postgres:15"));
     }
 
     #[test]

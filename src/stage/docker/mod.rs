@@ -16,6 +16,7 @@ mod engine;
 mod exec;
 mod image;
 mod lay;
+mod limits;
 mod owner;
 mod place;
 mod ready;
@@ -27,9 +28,9 @@ mod usage;
 
 pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
-pub use container::Limits;
 pub use engine::EngineInfo;
 pub use image::ImageInfo;
+pub use limits::Limits;
 pub use owner::Owner;
 pub use run::DockerStage;
 
