@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::engine::{Engine, Reach, failed, is_absent, is_conflict, reason};
+use super::engine::{Engine, Reach, is_absent, is_conflict, reason};
 use super::image::without_server;
 use crate::stage::Host;
 use crate::{Error, Result};
@@ -193,7 +193,7 @@ pub(super) async fn create(engine: &Engine, spec: Spec) -> Result<Container> {
         .create_container(options, spec.body)
         .await
         .map_err(|error| {
-            failed(
+            engine.failed(
                 &format!("make a container of the image `{}`", spec.image),
                 error,
             )
@@ -241,8 +241,7 @@ impl Container {
                 if why.contains("/bin/sh") && why.contains("no such file") {
                     return without_server(&self.image);
                 }
-                let failure = failed(
-                    &format!("start a container of the image `{}`", self.image),
+                let failure = engine.failed(&format!("start a container of the image `{}`", self.image),
                     error,
                 );
                 if why.contains("port is already allocated") || why.contains("address already in use")
@@ -278,7 +277,7 @@ impl Container {
                     self.image
                 ));
             }
-            failed("say how the container is", error)
+            engine.failed("say how the container is", error)
         })?;
         Ok(inspected.state.unwrap_or_default())
     }
@@ -290,7 +289,7 @@ impl Container {
             .api
             .inspect_container(&self.id, None::<InspectContainerOptions>)
             .await
-            .map_err(|error| failed("say where the container listens", error))?;
+            .map_err(|error| engine.failed("say where the container listens", error))?;
         let network = inspected.network_settings.unwrap_or_default();
         let mut addresses = Vec::new();
         let published = network
@@ -343,7 +342,7 @@ impl Container {
         {
             Ok(_) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(failed("look into the container", error)),
+            Err(error) => Err(engine.failed("look into the container", error)),
         }
     }
 
@@ -365,7 +364,7 @@ impl Container {
                 Ok(piece) => archive.extend_from_slice(&piece),
                 Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => {
-                    return Err(failed(&format!("read `{path}` in the container"), error));
+                    return Err(engine.failed(&format!("read `{path}` in the container"), error));
                 }
             }
         }
@@ -400,11 +399,11 @@ impl Container {
     pub(super) async fn stop(&self, engine: &Engine, patience: Duration) -> Result<()> {
         let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let api = engine.unhurried();
         engine
-            .unhurried()
-            .stop_container(&self.id, Some(options))
-            .await
-            .map_err(|error| failed("stop the container", error))
+            .attended(api.stop_container(&self.id, Some(options)))
+            .await?
+            .map_err(|error| engine.failed("stop the container", error))
     }
 
     /// Removes it with its own volumes, running or not. Gone already is as good.
@@ -439,11 +438,9 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<()> {
         .v(true)
         .build();
     for _ in 0..50 {
-        match engine
-            .unhurried()
-            .remove_container(id, Some(options.clone()))
-            .await
-        {
+        let api = engine.unhurried();
+        let removing = api.remove_container(id, Some(options.clone()));
+        match engine.attended(removing).await? {
             Ok(()) => return Ok(()),
             Err(error) if is_absent(&error) => return Ok(()),
             // "Removal is already in progress": somebody else's, or an abandoned request of ours.
@@ -451,8 +448,9 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => {
-                return Err(failed(&format!("remove the container `{id}`"), error)
-                    .help("`lockproof clean` tries again"));
+                return Err(engine
+                    .failed(&format!("remove the container `{id}`"), error)
+                    .or_help("`lockproof clean` tries again"));
             }
         }
     }
