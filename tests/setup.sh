@@ -29,8 +29,8 @@ if bin=$(server_bin); then
 else
 	needs+=(postgresql)
 fi
-# socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it.
-for tool in debootstrap curl socat openssl ip ssh; do
+# socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it. On XFS clones share blocks.
+for tool in debootstrap curl socat openssl ip ssh mkfs.xfs; do
 	# debootstrap lives in sbin, which is not on every user's PATH.
 	if at=$(PATH=$PATH:/usr/sbin:/sbin command -v "$tool"); then
 		say "$tool: $at"
@@ -72,6 +72,8 @@ else
 			packages+=(iproute2)
 		elif [ "$need" = ssh ]; then
 			packages+=(openssh-client)
+		elif [ "$need" = mkfs.xfs ]; then
+			packages+=(xfsprogs)
 		elif [ "$need" != postgresql ]; then
 			packages+=("$need")
 		elif [ -n "$(apt-cache madison postgresql-15 2>/dev/null)" ]; then
