@@ -127,6 +127,32 @@ impl Spec {
         self
     }
 
+    /// Labels the volumes that the image itself asks for, as its containers are labelled. The engine makes
+    /// them in any case; one that it lost sight of would be nobody's for ever.
+    fn own_volumes(mut self, declared: &[String]) -> Self {
+        let labels = self.body.labels.clone().unwrap_or_default();
+        let host = self.body.host_config.get_or_insert_default();
+        let mounts = host.mounts.get_or_insert_default();
+        for path in declared {
+            let path = path.trim_end_matches('/');
+            let is_mounted = |mount: &Mount| mount.target.as_deref() == Some(path);
+            if path.is_empty() || mounts.iter().any(is_mounted) {
+                continue;
+            }
+            // With what the image has there: no `no_copy`.
+            mounts.push(Mount {
+                target: Some(path.to_owned()),
+                typ: Some(MountType::VOLUME),
+                volume_options: Some(MountVolumeOptions {
+                    labels: Some(labels.clone()),
+                    ..MountVolumeOptions::default()
+                }),
+                ..Mount::default()
+            });
+        }
+        self
+    }
+
     pub(super) fn limits(mut self, limits: &Limits) -> Self {
         let host = self.body.host_config.get_or_insert_default();
         #[expect(clippy::cast_possible_truncation, reason = "a count of processors")]
@@ -184,6 +210,13 @@ pub(super) struct Container {
 
 /// Makes a container; nothing runs yet.
 pub(super) async fn create(engine: &Engine, spec: Spec) -> Result<Container> {
+    let image = spec.body.image.as_deref().unwrap_or_default();
+    // An image that is gone is told of by the container that cannot be made.
+    let declared = match engine.api.inspect_image(image).await {
+        Ok(found) => found.config.and_then(|config| config.volumes),
+        Err(_) => None,
+    };
+    let spec = spec.own_volumes(&declared.unwrap_or_default());
     let options = spec
         .name
         .as_deref()
@@ -588,6 +621,27 @@ mod tests {
             "exit status 137, killed because it used more memory than it may"
         );
         assert!(advice("i", &killed, &[]).is_some());
+    }
+
+    #[test]
+    fn an_image_s_own_volumes_are_labelled_like_their_container() {
+        let labels = HashMap::from([("lockproof.role".to_owned(), "run".to_owned())]);
+        let spec = Spec::script("i", "i", "", Vec::new())
+            .labels(labels.clone())
+            .volume(Some("base"), "/base", Access::ReadOnly, HashMap::new())
+            .own_volumes(&["/base".to_owned(), "/data/".to_owned()]);
+        let mounts = spec.body.host_config.unwrap_or_default().mounts;
+        let mounts = mounts.unwrap_or_default();
+        let shown: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.target.as_deref(), mount.source.as_deref()))
+            .collect();
+        assert_eq!(
+            shown,
+            [(Some("/base"), Some("base")), (Some("/data"), None)]
+        );
+        let options = mounts[1].volume_options.clone().unwrap_or_default();
+        assert_eq!((options.labels, options.no_copy), (Some(labels), None));
     }
 
     #[test]
