@@ -143,7 +143,8 @@ fn the_daemon_alone_while_its_containers_live_on() {
     scene.run_well();
     // The way to the server goes through a process of the daemon's.
     let ran = scene.struck("step 2 of 2", 600, |engine| engine.daemon(Signal::SIGKILL));
-    ran.expect(3, &["the server went away", "help: start it again"]);
+    let lost = format!("the container engine at `{}` was lost", scene.engine.host());
+    ran.expect(3, &[&lost, "help: start it again"]);
     scene.assert_judged();
     scene.engine.restore_daemon();
     scene.clean();
