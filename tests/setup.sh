@@ -30,8 +30,8 @@ else
 	needs+=(postgresql)
 fi
 # socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it. podman and what follows it are an
-# engine without root: its runtime, its network, its users.
-for tool in debootstrap curl socat openssl ip ssh podman runc slirp4netns newuidmap; do
+# engine without root: its runtime, its network, its users. On XFS clones share blocks.
+for tool in debootstrap curl socat openssl ip ssh podman runc slirp4netns newuidmap mkfs.xfs; do
 	# debootstrap lives in sbin, which is not on every user's PATH.
 	if at=$(PATH=$PATH:/usr/sbin:/sbin command -v "$tool"); then
 		say "$tool: $at"
@@ -75,6 +75,8 @@ else
 			packages+=(openssh-client)
 		elif [ "$need" = newuidmap ]; then
 			packages+=(uidmap)
+		elif [ "$need" = mkfs.xfs ]; then
+			packages+=(xfsprogs)
 		elif [ "$need" != postgresql ]; then
 			packages+=("$need")
 		elif [ -n "$(apt-cache madison postgresql-15 2>/dev/null)" ]; then

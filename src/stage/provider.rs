@@ -13,9 +13,6 @@ use crate::{Error, Result};
 /// The PostgreSQL major of a container when neither the snapshot nor the user names one.
 pub const DEFAULT_MAJOR: u32 = 17;
 
-/// How long an engine may take over a request that was given up.
-const SETTLING: std::time::Duration = std::time::Duration::from_millis(400);
-
 /// A way to get a server.
 pub enum Provider {
     /// Containers of this image.
@@ -259,14 +256,7 @@ impl Provider {
         let Self::Docker { docker, .. } = self else {
             return;
         };
-        // The engine may still be making what it was asked for last: look until nothing more comes.
-        for pause in [SETTLING, SETTLING * 2] {
-            if let Err(error) = docker.remove_run(run_id).await {
-                watch.note(&error.story());
-            }
-            tokio::time::sleep(pause).await;
-        }
-        if let Err(error) = docker.remove_run(run_id).await {
+        if let Err(error) = docker.abandon(run_id).await {
             watch.note(&error.story());
         }
     }

@@ -43,13 +43,14 @@ pub(super) async fn identity(
             let control = container
                 .read_bytes(engine, &format!("{SOURCE}/{path}/global/pg_control"))
                 .await;
-            container.remove(engine).await?;
+            let removed = container.remove(engine).await;
             let control = control?.ok_or_else(|| {
                 Error::stage(format!(
                     "there is no data folder at `{path}` in the volume `{volume}`"
                 ))
                 .help("name the folder in it with `source.path`")
             })?;
+            removed?;
             Ok(Sha256::digest(&control)
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
@@ -147,9 +148,11 @@ pub(super) async fn lay<F: Fill>(
         }
     }
     .await;
-    container.remove(engine).await?;
+    let removed = container.remove(engine).await;
+    let superuser = adopted?.superuser;
+    removed?;
     Ok(Admin {
-        superuser: adopted?.superuser,
+        superuser,
         database: base.request.database.clone(),
     })
 }
@@ -194,8 +197,9 @@ async fn take(
         Ok(conf)
     }
     .await;
-    container.remove(engine).await?;
-    taken
+    let removed = container.remove(engine).await;
+    let conf = taken?;
+    removed.map(|()| conf)
 }
 
 /// Where a member of an archive goes in the volume.

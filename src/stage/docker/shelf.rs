@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::base::{COMPLETE, MOUNT};
 use super::container::{self, Access, Container, Spec};
-use super::engine::{Engine, failed, is_absent};
+use super::engine::{Engine, is_absent};
 use super::image::ImageInfo;
 use super::owner::{self, BASE, IMAGE, Owner};
 use super::usage::{self, Claim};
@@ -80,7 +80,7 @@ async fn look(
     let created = match engine.api.inspect_volume(&volume).await {
         Ok(found) => found.created_at.map(|at| at.to_string()),
         Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed("look at a base's volume", error)),
+        Err(error) => return Err(engine.failed("look at a base's volume", error)),
     };
     let image = labels.get(IMAGE).cloned().unwrap_or_default();
     let mut in_use = matches!(usage::claim(&labels), Claim::Taken);
@@ -96,7 +96,7 @@ async fn look(
     let seen = match engine.api.inspect_image(&image).await {
         Ok(_) => Some(look_inside(engine, &volume, &image).await?),
         Err(error) if is_absent(&error) => None,
-        Err(error) => return Err(failed("look for a base's image", error)),
+        Err(error) => return Err(engine.failed("look for a base's image", error)),
     };
     let seen = match seen {
         // Unfinished: `clean` removes it, or its maker is at it.
@@ -154,8 +154,9 @@ async fn look_inside(engine: &Engine, volume: &str, image: &str) -> Result<Optio
         }))
     }
     .await;
-    container.remove(engine).await?;
-    seen
+    let removed = container.remove(engine).await;
+    let seen = seen?;
+    removed.map(|()| seen)
 }
 
 /// Who may do everything in a base, which is noted as used now; None: it is not finished. One
@@ -178,8 +179,10 @@ pub(super) async fn use_if_complete(
         // A base whose use cannot be noted serves all the same.
         let _ = note_use(engine, &container).await;
     }
-    container.remove(engine).await?;
-    Ok(complete?.map(|complete| {
+    let removed = container.remove(engine).await;
+    let complete = complete?;
+    removed?;
+    Ok(complete.map(|complete| {
         // Kilobytes, rows, superuser, a database of it; a line each.
         let mut lines = complete.lines().skip(2).map(str::to_owned);
         let ours = Admin::ours();
@@ -225,7 +228,7 @@ async fn note_use(engine: &Engine, container: &Container) -> Result<()> {
             bollard::body_full(archive.into()),
         )
         .await
-        .map_err(|error| failed("note the use of a base", error))
+        .map_err(|error| engine.failed("note the use of a base", error))
 }
 
 /// When a file was last written; None: there is none, or the engine does not say.
@@ -242,6 +245,6 @@ async fn time(engine: &Engine, container: &Container, path: &str) -> Result<Opti
             .modification_time
             .and_then(|at| at.to_string().parse().ok())),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("look into a base", error)),
+        Err(error) => Err(engine.failed("look into a base", error)),
     }
 }
