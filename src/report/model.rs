@@ -104,10 +104,12 @@ pub struct Stage {
 /// A clone of the restored snapshot.
 #[derive(Debug, std::clone::Clone, Serialize, JsonSchema)]
 pub struct Clone {
-    /// `reflink`: blocks are shared until one side writes; `copy`: every byte was copied.
+    /// `reflink`: blocks are shared until one side writes; `copy`: every byte is a copy.
     pub method: CloneMethod,
     /// How long that took, until all of it was on the disk.
     pub took_ms: f64,
+    /// Bytes that an earlier run's clone had already: they were compared, and not copied again.
+    pub kept_bytes: u64,
 }
 
 /// What was allowed.

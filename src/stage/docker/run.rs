@@ -112,6 +112,7 @@ async fn bring_up(
             _ => CloneMethod::Copy,
         },
         took: begun.elapsed(),
+        kept_bytes: 0,
     };
     watch.phase("starting the server");
     let server = ready::ready(engine, container, START, &base.admin).await?;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::base::{MARKER, lock_file, read_marker};
 use super::folder::{cannot, remove};
+use super::spare::Spare;
 use crate::{Error, Result};
 
 /// A base of the cache, for a list.
@@ -25,7 +26,7 @@ pub struct BaseFacts {
     pub database: String,
     /// The full version of its server.
     pub server_version: String,
-    /// The size of its files.
+    /// The size of its files, with those of its spare clone.
     pub bytes: u64,
     /// About how many rows its tables have; None: not known.
     pub rows: Option<u64>,
@@ -59,7 +60,7 @@ pub fn list(cache: &Path) -> Vec<BaseFacts> {
                 snapshot: marker.snapshot,
                 database: marker.database,
                 server_version: marker.server_version,
-                bytes: marker.bytes,
+                bytes: marker.bytes + Spare::of(&entry.path()).bytes(),
                 rows: marker.rows,
                 made_by: marker.made_by,
             })
