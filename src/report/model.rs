@@ -104,11 +104,13 @@ pub struct Stage {
 /// A clone of the snapshot.
 #[derive(Debug, std::clone::Clone, Serialize, JsonSchema)]
 pub struct Clone {
-    /// `reflink`: blocks are shared until one side writes; `copy`: every byte was copied; `hook`: a program that the
+    /// `reflink`: blocks are shared until one side writes; `copy`: every byte is a copy; `hook`: a program that the
     /// snapshot names had it made.
     pub method: CloneMethod,
     /// How long that took: until all of it was on the disk, or until a hook's clone answered.
     pub took_ms: f64,
+    /// Bytes that an earlier run's clone had already: they were compared, and not copied again.
+    pub kept_bytes: u64,
 }
 
 /// What was allowed.

@@ -86,6 +86,7 @@ fn head(report: &Report) -> String {
         let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
             let how = match clone.method {
                 CloneMethod::Reflink => "sharing blocks",
+                CloneMethod::Copy if clone.kept_bytes > 0 => "renewing an earlier one",
                 CloneMethod::Copy => "copying",
                 CloneMethod::Hook => "the snapshot's program",
             };

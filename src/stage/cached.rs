@@ -26,7 +26,7 @@ pub struct Cached {
     pub server_version: Option<String>,
     /// The image of a container.
     pub image: Option<String>,
-    /// The size of its files.
+    /// The size of its files, with those of a clone that is kept for the next run.
     pub bytes: Option<u64>,
     /// About how many rows its tables have, by their statistics.
     pub rows: Option<u64>,

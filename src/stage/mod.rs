@@ -75,7 +75,7 @@ pub enum StageKind {
 pub enum CloneMethod {
     /// Both share their blocks until one of them writes.
     Reflink,
-    /// Every byte was copied.
+    /// Every byte is a copy, made now or for an earlier run.
     Copy,
     /// A program of the user's had somebody else's engine make it.
     Hook,
@@ -89,6 +89,14 @@ pub struct Cloned {
     /// How long that took, until all of it was on the disk, or a clone of a hook's answered.
     #[serde(with = "crate::clock::nanos")]
     pub took: std::time::Duration,
+    /// How much of it an earlier clone had already: compared, and not written again.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub kept_bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// How many last lines of each stream a client program's output has at the least, where it wrote so

@@ -46,6 +46,7 @@ pub enum Prepared {
 }
 
 /// A running server.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Stage {
     /// In a container.
     Docker(DockerStage),

@@ -115,6 +115,7 @@ async fn bring_up(
             _ => CloneMethod::Copy,
         },
         took: begun.elapsed(),
+        kept_bytes: 0,
     };
     let broken_limits = limits::broken(engine, container, &base.limits).await?;
     watch.phase("starting the server");

@@ -255,6 +255,7 @@ impl HookedStage {
         Cloned {
             method: CloneMethod::Hook,
             took: self.took,
+            kept_bytes: 0,
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::base::{MARKER, lock_file, read_marker};
 use super::folder::{cannot, remove};
+use super::spare::Spare;
 use crate::stage::StageKind;
 use crate::stage::cached::Cached;
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ pub fn list(cache: &Path) -> Vec<Cached> {
                 database: Some(marker.database),
                 server_version: Some(marker.server_version),
                 image: None,
-                bytes: Some(marker.bytes),
+                bytes: Some(marker.bytes + Spare::of(&entry.path()).bytes()),
                 rows: marker.rows,
                 made_at: marker
                     .made_at
