@@ -4,6 +4,7 @@
 //! option has an environment variable; what is typed wins over it, and both win over the scenario.
 
 mod cached;
+mod common;
 mod compare;
 mod snapshot;
 
@@ -14,6 +15,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
+pub use self::common::{Cache, Place, Strictness};
 pub use self::compare::Compare;
 pub use self::snapshot::{SnapshotCommand, SnapshotCreate};
 use crate::stage::Secret;
@@ -140,32 +142,9 @@ pub struct Run {
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// Where to run: auto, docker, local or postgres://USER@HOST/DATABASE [default: auto]
-    ///
-    /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
-    /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
-    /// nothing is restored into it. libpq's `service=NAME` and `host=… dbname=…` are taken as well, and
-    /// its variables and files say what is left out. A URL with a password belongs into the
-    /// environment variable: everybody on the machine can read a command line.
-    #[arg(
-        long,
-        env = "LOCKPROOF_STAGE",
-        hide_env_values = true,
-        help_heading = "Stage"
-    )]
-    #[arg(value_name = "WHERE", value_parser = secret)]
-    pub stage: Option<Secret>,
-    /// The container image [default: postgres of the snapshot's major version]
-    #[arg(long, env = "LOCKPROOF_IMAGE", help_heading = "Stage")]
-    pub image: Option<String>,
-    /// A folder of server binaries (initdb, postgres) to use [default: searched for]
-    #[arg(
-        long,
-        env = "LOCKPROOF_PG_BIN",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub pg_bin: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub place: Place,
     /// The PostgreSQL major to run on, such as 16 [default: the snapshot's]
     #[arg(
         long,
@@ -199,8 +178,8 @@ pub struct Run {
     pub confirm_external: Option<String>,
     /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any text
     ///
-    /// Only for --stage postgres://…. Several are separated by commas. Best set once for everybody, in
-    /// the environment.
+    /// For --stage postgres://…, and for clones that a snapshot's own programs make. Several are separated
+    /// by commas. Best set once for everybody, in the environment.
     #[arg(
         long,
         env = "LOCKPROOF_PRODUCTION",
@@ -212,14 +191,9 @@ pub struct Run {
     /// Leave the stage running afterwards and say how to connect
     #[arg(long, env = "LOCKPROOF_KEEP", help_heading = "Stage", value_parser = BoolishValueParser::new())]
     pub keep: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(
-        long,
-        env = "LOCKPROOF_CACHE",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten, next_help_heading = "Stage")]
+    pub cache: Cache,
 
     /// What the stage starts from: a snapshot's name, its folder, or `empty`
     ///
@@ -321,24 +295,9 @@ pub struct Run {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
-    /// Budgets of what applications feel, where the scenario sets none
-    ///
-    /// strict: ACCESS EXCLUSIVE from asked to released 500ms, the longest wait behind the migration 500ms;
-    /// with traffic no request lost and no p99 grown by more than 100ms.
-    #[arg(
-        long,
-        env = "LOCKPROOF_PROFILE",
-        value_name = "NAME",
-        help_heading = "Judgement"
-    )]
-    #[arg(value_enum)]
-    pub profile: Option<Profile>,
-    /// Warnings fail their step too
-    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub strict: bool,
-    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
-    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub allow_unproven: bool,
+    /// What fails besides.
+    #[command(flatten)]
+    pub strictness: Strictness,
     /// The longest time between two looks at the locks, 0.5ms to 1s [default: 2ms]
     #[arg(
         long,
@@ -461,24 +420,9 @@ pub struct Judge {
         help_heading = "Judgement"
     )]
     pub budget: Option<String>,
-    /// Budgets of what applications feel, where the scenario sets none
-    ///
-    /// strict: ACCESS EXCLUSIVE from asked to released 500ms, the longest wait behind the migration 500ms;
-    /// with traffic no request lost and no p99 grown by more than 100ms.
-    #[arg(
-        long,
-        env = "LOCKPROOF_PROFILE",
-        value_name = "NAME",
-        help_heading = "Judgement"
-    )]
-    #[arg(value_enum)]
-    pub profile: Option<Profile>,
-    /// Warnings fail their step too
-    #[arg(long, env = "LOCKPROOF_STRICT", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub strict: bool,
-    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
-    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", help_heading = "Judgement", value_parser = BoolishValueParser::new())]
-    pub allow_unproven: bool,
+    /// What fails besides.
+    #[command(flatten)]
+    pub strictness: Strictness,
 
     /// Where the report goes.
     #[command(flatten)]
@@ -492,18 +436,18 @@ pub struct Clean {
     /// Also end stages that were kept, and remove cached snapshots; the next run restores them anew
     #[arg(long, env = "LOCKPROOF_CLEAN_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = DOCTOR_HELP)]
 pub struct Doctor {
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `completions`.
@@ -642,6 +586,33 @@ mod tests {
         }
     }
 
+    /// One that meant two things would set both for whoever exports it.
+    #[test]
+    fn a_variable_means_the_same_wherever_it_stands() {
+        let cli = Cli::command();
+        let mut meanings = std::collections::BTreeMap::new();
+        for command in cli
+            .get_subcommands()
+            .flat_map(|command| command.get_subcommands().chain([command]))
+        {
+            for argument in command.get_arguments() {
+                let Some(name) = argument.get_env() else {
+                    continue;
+                };
+                let help = argument.get_help().map(ToString::to_string);
+                let meaning: &mut std::collections::BTreeSet<_> = meanings
+                    .entry(name.to_string_lossy().into_owned())
+                    .or_default();
+                meaning.insert(help.unwrap_or_default());
+            }
+        }
+        meanings.retain(|_, helps| helps.len() > 1);
+        // Of these the same is said in the words of each command.
+        let worded = ["BUDGET", "IMAGE", "PG_BIN", "STAGE"].map(|name| format!("LOCKPROOF_{name}"));
+        let several: Vec<_> = meanings.into_keys().collect();
+        assert_eq!(several, worded);
+    }
+
     #[test]
     fn every_command_shows_examples_or_exit_codes() {
         for command in Cli::command().get_subcommands() {
@@ -676,7 +647,7 @@ mod tests {
         assert_eq!(run.paths, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(run.var, ["a=1,2", "b="]);
         assert_eq!(run.budget.as_deref(), Some("fifty"));
-        assert_eq!(run.stage, None);
+        assert_eq!(run.place.stage, None);
     }
 
     #[test]

@@ -161,6 +161,8 @@ pub enum StageChoice {
         hooks: Hooks,
         /// The folder of the snapshot's description.
         folder: PathBuf,
+        /// Names of production's hosts, databases and clusters: no clone has one of them.
+        production: Vec<String>,
     },
     /// A server that somebody else runs.
     External {

@@ -295,6 +295,7 @@ fn help() {
         ("help", &["--help"]),
         ("help-judge", &["judge", "--help"]),
         ("help-snapshot", &["snapshot", "--help"]),
+        ("help-snapshot-create", &["snapshot", "create", "--help"]),
         ("help-snapshot-ls", &["snapshot", "ls", "--help"]),
         ("help-snapshot-inspect", &["snapshot", "inspect", "--help"]),
         ("help-snapshot-rm", &["snapshot", "rm", "--help"]),

@@ -127,7 +127,14 @@ fn each_replay_has_a_clone_of_its_own() {
     }
     let cloned = Cloned::new(CLONE, DROP);
     let ran = cloned.run(STEP, &["--repeat", "2", "--json", "r.json", "-v"]);
-    ran.expect(0, &["verdict: within", "has a clone of its own"]);
+    ran.expect(
+        0,
+        &[
+            "verdict: within",
+            "has a clone of its own",
+            "by the snapshot's program",
+        ],
+    );
     no_secret(&ran);
     cloned.assert_gone(2);
     let log = cloned.log();
@@ -145,6 +152,9 @@ fn each_replay_has_a_clone_of_its_own() {
     );
     let report = cloned.room.json("r.json");
     assert_eq!(report["stage"]["kind"], "external");
+    assert_eq!(report["stage"]["clone"]["method"], "hook");
+    let took = report["stage"]["clone"]["took_ms"].as_f64();
+    assert!(took.is_some_and(|took| took > 0.0), "{report:#}");
     assert_eq!(report["snapshot"]["name"], "thin");
     assert_eq!(report["snapshot"]["digest"], serde_json::Value::Null);
     let untouched =
@@ -301,7 +311,10 @@ fn a_server_that_others_use_is_no_clone() {
     if !has_server() {
         return;
     }
-    let cloned = Cloned::new("echo \"$base/app\"", "true");
+    let cloned = Cloned::new(
+        "echo \"$base/app\"",
+        "echo \"${LOCKPROOF_CLONE_URL:-of none}\" >>log",
+    );
     let mut busy = cloned.server.busy("SELECT pg_sleep(600)");
     cloned.server.sleeps();
     let untouched =
@@ -315,12 +328,54 @@ fn a_server_that_others_use_is_no_clone() {
         ],
     );
     assert_eq!(cloned.server.app(untouched), "0");
+    // What may be production is not handed to the program that ends clones.
+    assert_eq!(cloned.log().last().map(String::as_str), Some("of none"));
     cloned.describe("confirm = \"app\"\n");
     cloned.run(STEP, &[]).expect(0, &["verdict: within"]);
     assert_eq!(cloned.server.app(untouched), "1");
     cloned.server.wake();
     let _ = busy.wait();
     assert_eq!(cloned.ran("drop.sh"), 2);
+}
+
+/// What is on the list is nobody's clone: nothing is sent there, and its URL is not handed to the program
+/// that ends clones.
+#[test]
+fn a_clone_with_a_name_of_production_s_is_refused() {
+    if !has_server() {
+        return;
+    }
+    let cloned = Cloned::new(CLONE, DROP);
+    let run = |production: &str| {
+        let mut command = cloned.command(STEP, &[]);
+        command.env("LOCKPROOF_PRODUCTION", production);
+        finish(command)
+    };
+    for (clones, production) in ["127.0.0.*", "LOCALHOST,c*", "db.example,app*,c*-*"]
+        .into_iter()
+        .enumerate()
+    {
+        let ran = run(production);
+        ran.expect(
+            3,
+            &[
+                "is production, by the list of `--production`",
+                "is on the list as",
+                "help: have `provision` print the URL of a clone",
+            ],
+        );
+        no_secret(&ran);
+        // It knows the clone by its id.
+        cloned.assert_gone(clones + 1);
+    }
+    cloned.describe("confirm = \"app\"\n");
+    run("127.0.0.*").expect(3, &["is production, by the list"]);
+    let log = cloned.log();
+    assert!(!log.iter().any(|line| line.starts_with("url ")), "{log:#?}");
+    run("db.example,app,*.live").expect(0, &["verdict: within"]);
+    let log = cloned.log();
+    assert!(log.iter().any(|line| line.starts_with("url ")), "{log:#?}");
+    cloned.assert_gone(5);
 }
 
 #[test]

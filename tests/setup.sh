@@ -29,9 +29,10 @@ if bin=$(server_bin); then
 else
 	needs+=(postgresql)
 fi
-# socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it.
-# chromium looks at the report's page.
-for tool in debootstrap curl socat openssl ip ssh chromium; do
+# socat, openssl and ip make an engine a remote one; ssh and ssh-keygen reach it. podman and what follows it are an
+# engine without root: its runtime, its network, its users. On XFS clones share blocks. chromium looks at the
+# report's page.
+for tool in debootstrap curl socat openssl ip ssh podman runc slirp4netns newuidmap mkfs.xfs chromium; do
 	# debootstrap lives in sbin, which is not on every user's PATH.
 	if at=$(PATH=$PATH:/usr/sbin:/sbin command -v "$tool"); then
 		say "$tool: $at"
@@ -73,6 +74,10 @@ else
 			packages+=(iproute2)
 		elif [ "$need" = ssh ]; then
 			packages+=(openssh-client)
+		elif [ "$need" = newuidmap ]; then
+			packages+=(uidmap)
+		elif [ "$need" = mkfs.xfs ]; then
+			packages+=(xfsprogs)
 		elif [ "$need" != postgresql ]; then
 			packages+=("$need")
 		elif [ -n "$(apt-cache madison postgresql-15 2>/dev/null)" ]; then
@@ -93,6 +98,14 @@ else
 	fi
 
 	quietly install --no-install-recommends "${packages[@]}"
+
+	# Podman comes as a service that listens, and as a nightly one. Tests start their own, as another user.
+	if [[ " ${packages[*]} " == *" podman "* ]] && [ -d /run/systemd/system ]; then
+		say 'podman: its services are not to be started'
+		"${root[@]}" systemctl disable --now podman.socket podman.service podman-restart.service \
+			podman-auto-update.timer podman-auto-update.service >"$log" 2>&1 ||
+			say "podman: \`systemctl disable\` failed: $(tail -n 1 "$log")"
+	fi
 
 	if bin=$(server_bin); then
 		say "server binaries: $bin ($("$bin/postgres" --version))"

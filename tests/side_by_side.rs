@@ -458,8 +458,13 @@ fn a_panic_is_one_run_s() {
     let plan = |path: PathBuf| {
         config::plan(&cli::Run {
             paths: vec![path],
-            stage: Some(lockproof::stage::Secret::new("local")),
-            cache: Some(room.path("cache")),
+            place: cli::Place {
+                stage: Some(lockproof::stage::Secret::new("local")),
+                ..cli::Place::default()
+            },
+            cache: cli::Cache {
+                folder: Some(room.path("cache")),
+            },
             ..cli::Run::default()
         })
         .unwrap_or_else(|error| panic!("{}", error.story()))

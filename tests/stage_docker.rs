@@ -911,7 +911,7 @@ async fn a_base_says_what_it_is_and_when_it_was_used() {
     };
     let mine = async || {
         let mut found = room.docker.bases().await.unwrap();
-        found.retain(|base| base.base_digest.as_deref() == Some(&room.run_id));
+        found.retain(|base| base.digest.as_deref() == Some(&room.run_id));
         found
     };
     let base = room
@@ -923,8 +923,8 @@ async fn a_base_says_what_it_is_and_when_it_was_used() {
     let found = mine().await;
     assert_eq!(found.len(), 1);
     let facts = &found[0];
-    assert_eq!(facts.volume, base.name());
-    assert!(base.name().ends_with(&facts.key));
+    assert_eq!(facts.place, base.name());
+    assert!(base.name().ends_with(&facts.id));
     assert_eq!(facts.rows, Some(1000));
     assert_eq!(facts.image.as_deref(), Some(&*room.image));
     assert_eq!(facts.database.as_deref(), Some("Größe \"app\""));
@@ -939,7 +939,7 @@ async fn a_base_says_what_it_is_and_when_it_was_used() {
     assert!(mine().await[0].used_at.unwrap() > first);
     drop((base, again));
     assert!(!mine().await[0].in_use);
-    let name = mine().await[0].volume.clone();
+    let name = mine().await[0].place.clone();
     assert!(room.docker.remove_base(&name).await.unwrap());
     assert!(mine().await.is_empty());
 }

@@ -13,7 +13,9 @@ use local_support::*;
 use lockproof::Result;
 use lockproof::stage::local::{Kept, Local, list, remove_base, sweep};
 use lockproof::stage::watch::Unwatched;
-use lockproof::stage::{Endpoint, Fill, Host, Request, RunningStage, Secret, Tools, Watch};
+use lockproof::stage::{
+    CloneMethod, Endpoint, Fill, Host, Request, RunningStage, Secret, Tools, Watch,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -146,7 +148,8 @@ async fn a_base_is_restored_once_and_each_stage_is_a_copy_of_it() {
 
     let listed = list(&cache);
     assert_eq!(listed.len(), 1);
-    assert_eq!((&*listed[0].key, &*listed[0].database), (base.key(), "app"));
+    assert!(listed[0].place.ends_with(base.key()));
+    assert_eq!(listed[0].database.as_deref(), Some("app"));
     let key = base.key().to_owned();
     let error = remove_base(&cache, &key).expect_err("in use");
     assert!(error.to_string().contains("in use"));
@@ -405,6 +408,74 @@ async fn a_base_that_was_half_made_is_removed_by_the_next_run_and_by_a_sweep() {
             .await
             .is_ok()
     );
+}
+
+/// Large enough that a clone of it is kept for the next run.
+const WIDE: &str = "CREATE TABLE t (n int, wide text);
+    ALTER TABLE t ALTER wide SET STORAGE EXTERNAL;
+    INSERT INTO t SELECT n, repeat(md5(n::text), 31250) FROM generate_series(1, 280) AS n";
+
+#[tokio::test]
+async fn a_clone_is_renewed_by_the_next_run_and_shows_nothing_of_the_last() {
+    if !has_server() {
+        return;
+    }
+    let folder = open_folder();
+    let cache = folder.path();
+    let local = Local::default();
+    let base = local
+        .prepare(&request(cache, "run"), &Sql::new(WIDE), &Unwatched)
+        .await
+        .expect("a base");
+    let (key, bytes) = (base.key().to_owned(), base.bytes());
+    let has_spare = || names(&cache.join("bases").join(&key)).contains(&"spare".to_owned());
+    let first = local.start(&base, &Unwatched).await.expect("a stage");
+    assert_eq!(first.cloned().kept_bytes, 0);
+    if first.cloned().method == CloneMethod::Reflink {
+        stop(first).await;
+        assert!(!has_spare(), "a clone that shares its blocks takes no time");
+        return;
+    }
+    client(first.endpoint())
+        .await
+        .batch_execute("CREATE TABLE u AS SELECT * FROM t; UPDATE t SET n = 1007 WHERE n = 7")
+        .await
+        .expect("migrated");
+    stop(first).await;
+    assert!(has_spare());
+    let listed = list(cache)[0].bytes.unwrap_or_default();
+    assert!(
+        listed > bytes + bytes / 2 && listed < bytes * 2 + bytes / 2,
+        "{listed} of twice {bytes}: it counts, without what the run added"
+    );
+
+    let renewed = local.start(&base, &Unwatched).await.expect("a stage");
+    let copied = local.start(&base, &Unwatched).await.expect("a stage");
+    assert!(!has_spare(), "one of them has it");
+    assert!(renewed.cloned().kept_bytes > bytes / 2 && copied.cloned().kept_bytes == 0);
+    for stage in [&renewed, &copied] {
+        let client = client(stage.endpoint()).await;
+        assert_eq!(number(&client, "SELECT sum(n) FROM t").await, 280 * 281 / 2);
+        assert_eq!(
+            number(&client, "SELECT count(*) FROM pg_class WHERE relname = 'u'").await,
+            0
+        );
+        let spoilt = "SELECT count(*) FROM t WHERE wide <> repeat(md5(n::text), 31250)";
+        assert_eq!(number(&client, spoilt).await, 0);
+    }
+    stop(renewed).await;
+    stop(copied).await;
+    assert!(has_spare());
+
+    let swept = sweep(cache, Kept::Spare, &Unwatched).await.expect("swept");
+    assert!(
+        swept.removed.is_empty() && has_spare(),
+        "its base is in use"
+    );
+    drop(base);
+    let swept = sweep(cache, Kept::Spare, &Unwatched).await.expect("swept");
+    assert_eq!(swept.removed.len(), 1);
+    assert!(!has_spare() && list(cache)[0].bytes == Some(bytes));
 }
 
 #[tokio::test]

@@ -148,16 +148,19 @@ fn the_official_layout_of_18_is_left_alone() {
     judged(&room, "lockproof/test:layout18", &room.scenario(&steps("")));
 }
 
+const LIMITS: &str = "[stage]\ncpus = 1.5\nmemory = \"700MB\"\nshm = \"96MB\"\n";
+/// With a budget that nothing short breaks, however busy the machine is.
+const ADD: &str = "[budgets]\nAccessExclusiveLock = \"20s\"\n\
+    [[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD COLUMN a int\"\n";
+
 #[test]
 fn limits_reach_the_container() {
     if !support::has_engine() {
         return;
     }
     let room = Room::new();
-    let scenario = room.scenario(
-        "[stage]\ncpus = 1.5\nmemory = \"700MB\"\nshm = \"96MB\"\n\
-         [[steps]]\nname = \"wait\"\nsql = \"SELECT pg_sleep(600)\"\n",
-    );
+    let wait = "[[steps]]\nname = \"wait\"\nsql = \"SELECT pg_sleep(600)\"\n";
+    let scenario = room.scenario(&format!("{LIMITS}{wait}"));
     let run = room.start(room.run_command(On::Container, &scenario, &[]));
     let begun = || room.containers().iter().any(|name| name.contains("-run-"));
     assert!(within(Duration::from_secs(60), begun), "{}", run.stderr());
@@ -186,6 +189,39 @@ fn limits_reach_the_container() {
     );
     run.signalled(nix::sys::signal::Signal::SIGTERM);
     room.assert_engine_clean();
+    // What is in force is not worth a word.
+    let ends = room.scenario_named("ends", &format!("{LIMITS}{ADD}"));
+    let ran = finish(room.run_command(On::Container, &ends, &["--json", "report.json"]));
+    ran.expect(0, &["stage: a container of"]);
+    let listed = room.json("report.json")["limits"].to_string();
+    assert!(!listed.contains("limits: "), "{listed}");
+    assert!(!ran.stderr.contains("limits: "), "{ran:?}");
+}
+
+/// The twin of a container: the same scenario runs on a server that nothing holds to its limits.
+#[test]
+fn limits_that_no_container_keeps_are_told() {
+    if !support::has_server() {
+        return;
+    }
+    let room = Room::new();
+    for (limits, told) in [
+        (
+            LIMITS,
+            "limits: `cpus`, `memory`, `shm` of `[stage]` hold for containers",
+        ),
+        ("", ""),
+    ] {
+        let ran = room.run(
+            &room.scenario(&format!("{limits}{ADD}")),
+            &["--json", "report.json"],
+        );
+        ran.expect(0, &[told]);
+        let listed = room.json("report.json")["limits"].to_string();
+        assert!(listed.contains(told), "{listed}");
+        let said = format!("{listed}{}", ran.stderr).contains("limits: ");
+        assert_eq!(said, !told.is_empty(), "{listed} {ran:?}");
+    }
 }
 
 /// A server that takes more memory than it may is a lost stage, and the limit is named.

@@ -66,12 +66,17 @@ fn main() -> Outcome {
         )
         .into());
     }
+    let mut outcome = Ok(());
     for (name, bench) in benches {
-        if wanted.is_empty() || wanted.split(',').any(|word| word == name) {
+        if outcome.is_ok() && (wanted.is_empty() || wanted.split(',').any(|word| word == name)) {
             eprintln!("bench: {name}");
-            bench(&mut table)?;
+            let before = numbers::load();
+            outcome = bench(&mut table);
+            let load = format!("{before}, then {}", numbers::load());
+            table.info(format!("load of the machine, {name}"), load);
         }
     }
+    // What was measured before something went wrong is worth as much.
     table.print();
-    Ok(())
+    outcome
 }

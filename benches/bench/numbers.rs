@@ -15,9 +15,31 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// The median, then the lowest and the highest in brackets.
 pub fn spread(values: &[f64]) -> String {
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = ends(values);
     format!("{:.3} [{low:.2}, {high:.2}]", median(values))
+}
+
+/// The same with so many places behind the point.
+pub fn spread_by(values: &[f64], places: usize) -> String {
+    let (low, high) = ends(values);
+    let middle = median(values);
+    format!("{middle:.places$} [{low:.places$}, {high:.places$}]")
+}
+
+fn ends(values: &[f64]) -> (f64, f64) {
+    (
+        values.iter().copied().fold(f64::INFINITY, f64::min),
+        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+/// How busy the machine was in the last 1, 5 and 15 minutes.
+pub fn load() -> String {
+    let told = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    told.split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A number from the environment.

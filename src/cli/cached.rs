@@ -1,9 +1,9 @@
 //! What is typed about restored snapshots.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use clap::builder::BoolishValueParser;
+
+use super::common::Cache;
 
 /// The arguments of `snapshot ls`.
 #[derive(Debug, Clone, Args)]
@@ -12,9 +12,9 @@ pub struct SnapshotLs {
     /// Print JSON
     #[arg(long, env = "LOCKPROOF_SNAPSHOT_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `snapshot inspect`.
@@ -27,9 +27,9 @@ pub struct SnapshotInspect {
     /// Print JSON
     #[arg(long, env = "LOCKPROOF_SNAPSHOT_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `snapshot rm`.
@@ -39,9 +39,9 @@ pub struct SnapshotRm {
     /// The ids that `snapshot ls` shows, or their beginnings, or names that only one has
     #[arg(required = true, value_name = "ID|NAME")]
     pub ids: Vec<String>,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// The arguments of `snapshot prune`.
@@ -57,9 +57,9 @@ pub struct SnapshotPrune {
     /// Say what would be removed, and remove nothing
     #[arg(long, env = "LOCKPROOF_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(long, env = "LOCKPROOF_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    /// The cache folder.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 const LS_HELP: &str = "\

@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand};
 
 use super::cached::{SnapshotInspect, SnapshotLs, SnapshotPrune, SnapshotRm};
+use super::common::{Cache, Place};
 use super::secret;
 use crate::stage::Secret;
 
@@ -39,6 +40,9 @@ pub enum SnapshotCommand {
 /// The arguments of `snapshot create`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = CREATE_HELP)]
+#[command(mut_arg("stage", |stage| stage.help(STAGE).long_help(STAGE_AT_LENGTH)))]
+#[command(mut_arg("image", |image| image.help(IMAGE)))]
+#[command(mut_arg("pg_bin", |folder| folder.help(PG_BIN)))]
 pub struct SnapshotCreate {
     /// The server to read: postgres://USER@HOST:PORT/DATABASE
     ///
@@ -101,7 +105,7 @@ pub struct SnapshotCreate {
     /// Tables that are read at once: 1 to 64 [default: one for each core, 4 at the most]
     #[arg(
         long,
-        env = "LOCKPROOF_JOBS",
+        env = "LOCKPROOF_CREATE_JOBS",
         value_name = "N",
         help_heading = "What is taken"
     )]
@@ -110,37 +114,12 @@ pub struct SnapshotCreate {
     /// Do not restore it now; the first run does
     #[arg(long, env = "LOCKPROOF_NO_RESTORE", help_heading = "Stage", value_parser = BoolishValueParser::new())]
     pub no_restore: bool,
-    /// Where to restore, and run pg_dump: auto, docker or local [default: auto]
-    ///
-    /// auto: pg_dump of this machine where it is of the server's major, otherwise that of the image; the
-    /// snapshot is restored where a run would.
-    #[arg(
-        long,
-        env = "LOCKPROOF_STAGE",
-        hide_env_values = true,
-        help_heading = "Stage"
-    )]
-    #[arg(value_name = "WHERE", value_parser = secret)]
-    pub stage: Option<Secret>,
-    /// The container image [default: postgres of the server's major version]
-    #[arg(long, env = "LOCKPROOF_IMAGE", help_heading = "Stage")]
-    pub image: Option<String>,
-    /// A folder of PostgreSQL's programs (pg_dump, initdb, postgres) to use [default: searched for]
-    #[arg(
-        long,
-        env = "LOCKPROOF_PG_BIN",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub pg_bin: Option<PathBuf>,
-    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
-    #[arg(
-        long,
-        env = "LOCKPROOF_CACHE",
-        value_name = "DIR",
-        help_heading = "Stage"
-    )]
-    pub cache: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub place: Place,
+    /// The cache folder.
+    #[command(flatten, next_help_heading = "Stage")]
+    pub cache: Cache,
 }
 
 /// Of `snapshot` itself.
@@ -152,6 +131,16 @@ Examples:
 
 A snapshot is restored once for each server and image, and every run gets a copy of that. `snapshot`
 is about what was restored; the snapshots themselves are folders with a snapshot.toml.";
+
+const STAGE: &str = "Where to restore, and run pg_dump: auto, docker or local [default: auto]";
+const STAGE_AT_LENGTH: &str = "\
+Where to restore, and run pg_dump: auto, docker or local [default: auto]
+
+auto: pg_dump of this machine where it is of the server's major, otherwise that of the image; the \
+snapshot is restored where a run would.";
+const IMAGE: &str = "The container image [default: postgres of the server's major version]";
+const PG_BIN: &str =
+    "A folder of PostgreSQL's programs (pg_dump, initdb, postgres) to use [default: searched for]";
 
 const CREATE_HELP: &str = "\
 Examples:

@@ -1,11 +1,11 @@
 //! `lockproof clean`: removes what earlier runs left behind, and nothing of a run that goes on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lockproof::exit_code::ExitCode;
 use lockproof::snapshot::{Manifest, Source};
 use lockproof::stage::Watch;
-use lockproof::stage::docker::{Docker, Sweep};
+use lockproof::stage::docker::{self, Docker, Sweep};
 use lockproof::stage::hooked;
 use lockproof::stage::local::{self, Kept};
 use lockproof::{Error, Result, cli, config};
@@ -14,7 +14,7 @@ use crate::terminal::{Screen, print};
 
 /// Sweeps containers and local servers.
 pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> {
-    let cache = config::cache(arguments.cache.as_deref())?;
+    let cache = config::cache(arguments.cache.folder.as_deref())?;
     let (sweep, kept) = if arguments.all {
         (Sweep::Everything, Kept::End)
     } else {
@@ -26,9 +26,11 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
         Ok(docker) => removed.extend(docker.clean(sweep).await?),
         Err(error) => screen.say(&format!("no containers looked for: {error}")),
     }
+    let shown = |path: &PathBuf| path.display().to_string();
+    removed.extend(docker::sweep_connections()?.iter().map(shown));
     screen.phase("looking for what was left in the cache");
     let swept = local::sweep(&cache, kept, screen).await?;
-    removed.extend(swept.removed.iter().map(|path| path.display().to_string()));
+    removed.extend(swept.removed.iter().map(shown));
     let clones = clones(&cache, kept, screen).await?;
     removed.extend(clones.ended);
     screen.finish();

@@ -109,8 +109,14 @@ fn servers() -> Vec<Check> {
                 "taken unless the snapshot or --pg says otherwise".to_owned()
             } else if found.major < binaries::OLDEST_MAJOR {
                 format!("too old, the oldest is {}", binaries::OLDEST_MAJOR)
-            } else {
+            } else if search
+                .choose(Some(found.major))
+                .is_ok_and(|first| first == found)
+            {
                 format!("taken by --pg {}", found.major)
+            } else {
+                // Of one major the newest is taken.
+                "taken by --pg-bin with its folder".to_owned()
             };
             Check {
                 good: true,
@@ -145,7 +151,7 @@ fn servers() -> Vec<Check> {
 }
 
 async fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {
-    let folder = config::cache(arguments.cache.as_deref())?;
+    let folder = config::cache(arguments.cache.folder.as_deref())?;
     // Its nearest parent that is there decides whether it can be made.
     let present = folder
         .ancestors()

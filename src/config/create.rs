@@ -35,9 +35,7 @@ fn creation_in(typed: &cli::SnapshotCreate, surroundings: &Surroundings) -> Resu
     let from = parse(typed.from.reveal())?;
     // As for a run, so that its base is the one that a run looks for.
     let run = cli::Run {
-        stage: typed.stage.clone(),
-        image: typed.image.clone(),
-        pg_bin: typed.pg_bin.clone(),
+        place: typed.place.clone(),
         cache: typed.cache.clone(),
         ..cli::Run::default()
     };

@@ -203,13 +203,8 @@ pub fn keep(prune: &cli::SnapshotPrune) -> Result<Keep> {
 /// If the budget is no duration.
 pub fn judged_by(judge: &cli::Judge, recorded: &Policy, traffic: bool) -> Result<Policy> {
     let mut policy = recorded.clone();
-    impact::fill(&mut policy, profile(judge.profile), traffic);
-    typed_policy(
-        &mut policy,
-        judge.budget.as_deref(),
-        judge.strict,
-        judge.allow_unproven,
-    )?;
+    impact::fill(&mut policy, profile(judge.strictness.profile), traffic);
+    typed_policy(&mut policy, judge.budget.as_deref(), &judge.strictness)?;
     Ok(policy)
 }
 
@@ -237,8 +232,7 @@ fn option(name: &str, unfit: Unfit) -> Error {
 fn typed_policy(
     policy: &mut Policy,
     budget: Option<&str>,
-    strict: bool,
-    allow_unproven: bool,
+    strictness: &cli::Strictness,
 ) -> Result<()> {
     if let Some(text) = budget {
         policy.set(Budget {
@@ -248,10 +242,10 @@ fn typed_policy(
             reason: None,
         });
     }
-    if strict {
+    if strictness.strict {
         policy.on_warning = OnWarning::Fail;
     }
-    if allow_unproven {
+    if strictness.allow_unproven {
         policy.on_unproven = OnUnproven::Allow;
     }
     Ok(())
@@ -268,9 +262,7 @@ mod tests {
         let mut judge = cli::Judge {
             recording: PathBuf::from("-"),
             budget: None,
-            profile: None,
-            strict: false,
-            allow_unproven: false,
+            strictness: cli::Strictness::default(),
             faces: cli::Faces::default(),
         };
         let recorded = Policy {
@@ -282,7 +274,7 @@ mod tests {
         assert_eq!(judged(&judge).as_ref(), Ok(&recorded));
 
         judge.budget = Some("20ms".to_owned());
-        judge.allow_unproven = true;
+        judge.strictness.allow_unproven = true;
         let policy = judged(&judge).unwrap_or_else(|story| panic!("{story}"));
         let budget = policy.budget_for(LockMode::AccessExclusiveLock, &[]);
         assert_eq!(

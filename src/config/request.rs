@@ -240,12 +240,7 @@ impl Request<'_> {
             warmth,
         } = parts;
         let run = self.run;
-        typed_policy(
-            &mut policy,
-            run.budget.as_deref(),
-            run.strict,
-            run.allow_unproven,
-        )?;
+        typed_policy(&mut policy, run.budget.as_deref(), &run.strictness)?;
         let repeat = self.repeat()?;
         let choice = match (hooks, &snapshot) {
             (Some(hooks), SnapshotChoice::Folder { folder, .. }) => {
@@ -289,7 +284,7 @@ impl Request<'_> {
                 Literals::Hidden
             },
         };
-        impact::settle(&mut plan, profile(run.profile), document, notes)?;
+        impact::settle(&mut plan, profile(run.strictness.profile), document, notes)?;
         Ok(plan)
     }
 

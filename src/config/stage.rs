@@ -25,7 +25,11 @@ const OLDEST_MAJOR: u64 = 12;
 ///
 /// If it names no stage, or options contradict each other.
 pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
-    let typed = run.stage.as_ref().map_or("auto", |stage| stage.reveal());
+    let typed = run
+        .place
+        .stage
+        .as_ref()
+        .map_or("auto", |stage| stage.reveal());
     let choice = match typed.trim() {
         "auto" => StageChoice::Auto,
         "docker" => StageChoice::Docker,
@@ -49,7 +53,7 @@ pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
                 .help(format!("leave out `{name}` or `--stage`")),
         )
     };
-    let (image, binaries) = (run.image.is_some(), run.pg_bin.is_some());
+    let (image, binaries) = (run.place.image.is_some(), run.place.pg_bin.is_some());
     match &choice {
         StageChoice::External { .. } if image => refuse("--image", "the server is there already"),
         StageChoice::External { .. } if binaries => {
@@ -88,8 +92,8 @@ pub fn by_hooks(
     folder: &Path,
 ) -> Result<StageChoice> {
     let options = [
-        ("--image", run.image.is_some()),
-        ("--pg-bin", run.pg_bin.is_some()),
+        ("--image", run.place.image.is_some()),
+        ("--pg-bin", run.place.pg_bin.is_some()),
         ("--pg", run.pg.is_some()),
         ("--set", !run.set.is_empty()),
         ("--stage", !matches!(choice, StageChoice::Auto)),
@@ -106,6 +110,7 @@ pub fn by_hooks(
     Ok(StageChoice::Hooks {
         hooks,
         folder: folder.to_owned(),
+        production: run.production.clone(),
     })
 }
 
@@ -126,14 +131,14 @@ pub fn plan(
     let external = choice.is_somebody_else_s();
     let mut plan = StagePlan {
         choice,
-        image: run.image.clone(),
-        pg_bin: run.pg_bin.clone(),
+        image: run.place.image.clone(),
+        pg_bin: run.place.pg_bin.clone(),
         pg_major: None,
         settings: BTreeMap::new(),
         cpus: None,
         memory_bytes: None,
         shm_bytes: None,
-        cache: cache(run.cache.as_deref(), surroundings)?,
+        cache: cache(run.cache.folder.as_deref(), surroundings)?,
         keep: if run.keep {
             Keep::LeaveRunning
         } else {

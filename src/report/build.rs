@@ -80,6 +80,7 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             clone: stage.cloned.map(|cloned| model::Clone {
                 method: cloned.method,
                 took_ms: ms(cloned.took),
+                kept_bytes: cloned.kept_bytes,
             }),
             role: stage.role.clone(),
             warmth: stage.warmth,

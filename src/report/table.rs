@@ -105,7 +105,9 @@ pub(super) fn stage_line(report: &Report) -> Option<String> {
     let cloned = stage.clone.as_ref().map_or_else(String::new, |clone| {
         let how = match clone.method {
             CloneMethod::Reflink => "sharing blocks",
+            CloneMethod::Copy if clone.kept_bytes > 0 => "renewing an earlier one",
             CloneMethod::Copy => "copying",
+            CloneMethod::Hook => "the snapshot's program",
         };
         format!(
             "; cloned in {} by {how}",

@@ -8,6 +8,7 @@ mod beside;
 mod company;
 mod conductor;
 mod ground;
+mod limits;
 mod many;
 mod replays;
 mod source;

@@ -7,6 +7,7 @@ use super::beside::{Beside, Patience, Steps};
 use super::company::Member;
 use super::conductor::Conductor;
 use super::ground::Ground;
+use super::limits;
 use super::turns::{Most, Turn};
 use crate::clock::Clock;
 use crate::disturb::{self, Disturbances};
@@ -486,6 +487,7 @@ async fn stage_event(
             hooked.hooks.provision[0]
         ));
     }
+    notes.extend(limits::not_in_force(&run.plan.stage, stage));
     for note in &notes {
         run.watch.note(note);
     }

@@ -1,5 +1,7 @@
 //! `snapshot.toml`: what a snapshot says of itself, every key known and every value typed.
 
+mod keys;
+mod source;
 mod travels;
 
 use std::collections::BTreeMap;
@@ -8,13 +10,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use toml::{Table, Value};
 
-use super::filtered::Filtered;
-use super::hooks;
-use crate::config::suggest::nearest;
+pub(super) use self::keys::{Defect, Keys};
+use self::keys::{kind, not_empty};
+use self::source::SOURCE_HELP;
+pub use self::source::Source;
+pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
-use crate::stage::hooked::Hooks;
 use crate::{Error, Result};
-pub use travels::{Partial, Travels};
 
 /// The name of the description in a snapshot's folder.
 pub const FILE_NAME: &str = "snapshot.toml";
@@ -42,56 +44,6 @@ pub struct Manifest {
     pub restore: Restore,
     /// What of production comes with it beside its data.
     pub travels: Travels,
-}
-
-/// Where a snapshot's data comes from; paths are relative to its folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// SQL files that make the data, in this order.
-    Generator {
-        /// The files.
-        files: Vec<PathBuf>,
-    },
-    /// What `pg_dump` wrote, in any of its formats.
-    Dump {
-        /// The file, or the folder of the directory format.
-        file: PathBuf,
-        /// Tables whose rows are in files of their own.
-        filtered: Vec<Filtered>,
-    },
-    /// Programs of the user's make a server that holds it, and end that server.
-    Hooks(Hooks),
-    /// A base backup or a data folder: a folder, or the archives of `pg_basebackup --format=tar`.
-    Physical {
-        /// The folder or the archive.
-        path: PathBuf,
-        /// A folder of archived WAL, where the backup does not bring its own.
-        wal: Option<PathBuf>,
-    },
-    /// A data folder in a container image.
-    Image {
-        /// The image.
-        image: String,
-        /// The folder in it; None: what the image calls its data folder.
-        path: Option<String>,
-    },
-    /// A data folder in a volume of the container engine.
-    Volume {
-        /// The volume.
-        volume: String,
-        /// The folder in it.
-        path: String,
-    },
-}
-
-impl Source {
-    /// Whether it is another server's data folder, with its bloat and statistics.
-    pub fn is_physical(&self) -> bool {
-        matches!(
-            self,
-            Self::Physical { .. } | Self::Image { .. } | Self::Volume { .. }
-        )
-    }
 }
 
 /// How a snapshot is restored.
@@ -177,7 +129,7 @@ impl Manifest {
         let source = top
             .table("source")?
             .ok_or_else(|| Defect::new("the table `[source]` is missing").help(SOURCE_HELP))?;
-        let kept = parse_source(&source)?;
+        let source = Source::parse(&source)?;
         let restore = top.table("restore")?;
         let name = top
             .string("name")?
@@ -189,7 +141,7 @@ impl Manifest {
             server_version: top.number("server_version", 12, 99)?,
             database: match top.string("database")? {
                 Some(database) => not_empty("database", database)?,
-                None if kept.is_physical() => {
+                None if source.is_physical() => {
                     return Err(Defect::new("the key `database` is missing").help(
                         "a physical copy holds all databases of its server: name the one that the migration is for",
                     ));
@@ -197,97 +149,12 @@ impl Manifest {
                 None => "lockproof".to_owned(),
             },
             checksums: top.string("checksums")?.map(PathBuf::from),
-            source: kept,
+            source,
             variables: parse_variables(top.table("variables")?)?,
             restore: restore.map_or(Ok(Restore::default()), |restore| parse_restore(&restore))?,
             travels: Travels::parse(&top)?,
         })
     }
-}
-
-const SOURCE_HELP: &str = "write `kind = \"generator\"` with `files = [\"generate.sql\"]`, `kind = \"dump\"` with `file = \"app.dump\"`, `kind = \"backup\"` or `kind = \"data\"` with `path = \"base\"`, `kind = \"image\"` with `image = \"…\"`, `kind = \"volume\"` with `volume = \"…\"`, or `kind = \"hooks\"` with `provision` and `teardown`";
-
-fn parse_source(keys: &Keys<'_>) -> Result<Source, Defect> {
-    match keys.string("kind")?.as_deref() {
-        Some("generator") => {
-            keys.only(&["kind", "files"])?;
-            let files = keys.strings("files")?.unwrap_or_default();
-            if files.is_empty() {
-                return Err(Defect::new("`source.files` names no file").help(SOURCE_HELP));
-            }
-            Ok(Source::Generator {
-                files: files.into_iter().map(PathBuf::from).collect(),
-            })
-        }
-        Some("dump") => {
-            keys.only(&["kind", "file", "filtered"])?;
-            let file = keys
-                .string("file")?
-                .ok_or_else(|| Defect::new("`source.file` is missing").help(SOURCE_HELP))?;
-            Ok(Source::Dump {
-                file: not_empty("source.file", file)?.into(),
-                filtered: parse_filtered(keys.tables("filtered")?)?,
-            })
-        }
-        Some("hooks") => hooks::parse(keys).map(Source::Hooks),
-        Some("backup" | "data") => {
-            keys.only(&["kind", "path", "wal"])?;
-            Ok(Source::Physical {
-                path: required(keys, "path")?.into(),
-                wal: optional(keys, "wal")?.map(PathBuf::from),
-            })
-        }
-        Some("image") => {
-            keys.only(&["kind", "image", "path"])?;
-            Ok(Source::Image {
-                image: required(keys, "image")?,
-                path: optional(keys, "path")?,
-            })
-        }
-        Some("volume") => {
-            keys.only(&["kind", "volume", "path"])?;
-            Ok(Source::Volume {
-                volume: required(keys, "volume")?,
-                path: optional(keys, "path")?.unwrap_or_else(|| ".".to_owned()),
-            })
-        }
-        Some(other) => Err(Defect::new(format!(
-            "`source.kind` is `{other}`, and it is one of `generator`, `dump`, `backup`, `data`, `image`, `volume`, `hooks`"
-        ))
-        .help(SOURCE_HELP)),
-        None => Err(Defect::new("`source.kind` is missing").help(SOURCE_HELP)),
-    }
-}
-
-fn parse_filtered(parts: Vec<Keys<'_>>) -> Result<Vec<Filtered>, Defect> {
-    let needed = |keys: &Keys<'_>, key: &str| {
-        keys.string(key)?
-            .filter(|text| !text.trim().is_empty())
-            .ok_or_else(|| Defect::new(format!("`source.filtered` has a part without `{key}`")))
-    };
-    parts
-        .iter()
-        .map(|keys| {
-            keys.only(&["table", "file", "where", "columns"])?;
-            Ok(Filtered {
-                table: needed(keys, "table")?,
-                file: needed(keys, "file")?.into(),
-                columns: keys.strings("columns")?.unwrap_or_default(),
-                condition: needed(keys, "where")?,
-            })
-        })
-        .collect()
-}
-
-fn required(keys: &Keys<'_>, key: &str) -> Result<String, Defect> {
-    optional(keys, key)?
-        .ok_or_else(|| Defect::new(format!("`source.{key}` is missing")).help(SOURCE_HELP))
-}
-
-fn optional(keys: &Keys<'_>, key: &str) -> Result<Option<String>, Defect> {
-    keys.string(key)?
-        .map(|text| not_empty(&keys.full(key), text))
-        .transpose()
 }
 
 fn parse_variables(keys: Option<Keys<'_>>) -> Result<BTreeMap<String, String>, Defect> {
@@ -330,186 +197,6 @@ fn parse_restore(keys: &Keys<'_>) -> Result<Restore, Defect> {
         owners: keys.boolean("owners")?.unwrap_or(default.owners),
         tolerate,
     })
-}
-
-/// What is wrong with a description, before it is known which file it is.
-#[derive(Debug)]
-pub(super) struct Defect {
-    message: String,
-    help: Option<String>,
-}
-
-impl Defect {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: None,
-        }
-    }
-
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
-
-/// A table and its path, so that each complaint names the whole key.
-pub(super) struct Keys<'a> {
-    path: &'a str,
-    table: &'a Table,
-}
-
-impl<'a> Keys<'a> {
-    fn new(path: &'a str, table: &'a Table) -> Self {
-        Self { path, table }
-    }
-
-    fn full(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
-    }
-
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Defect> {
-        for key in self.table.keys() {
-            if !known.contains(&key.as_str()) {
-                let defect = Defect::new(format!("unknown key `{}`", self.full(key)));
-                return Err(match nearest(key, known.iter().copied()) {
-                    Some(meant) => defect.help(format!("did you mean `{}`?", self.full(meant))),
-                    None => defect.help(format!("known here: `{}`", known.join("`, `"))),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn wrong(&self, key: &str, value: &Value, wanted: &str) -> Defect {
-        Defect::new(format!(
-            "`{}` is {}, and it has to be {wanted}",
-            self.full(key),
-            kind(value)
-        ))
-    }
-
-    fn table(&self, key: &'a str) -> Result<Option<Keys<'a>>, Defect> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Table(table)) => Ok(Some(Keys::new(key, table))),
-            Some(other) => Err(self.wrong(key, other, "a table")),
-        }
-    }
-
-    /// An array of tables, whichever way it is written.
-    fn tables(&self, key: &'a str) -> Result<Vec<Keys<'a>>, Defect> {
-        let Some(value) = self.table.get(key) else {
-            return Ok(Vec::new());
-        };
-        let tables = value.as_array().and_then(|values| {
-            values
-                .iter()
-                .map(|value| value.as_table().map(|table| Keys::new(key, table)))
-                .collect::<Option<Vec<_>>>()
-        });
-        tables.ok_or_else(|| self.wrong(key, value, "an array of tables"))
-    }
-
-    /// A table of strings; empty where there is none.
-    pub(super) fn texts(&self, key: &'a str) -> Result<BTreeMap<String, String>, Defect> {
-        let Some(keys) = self.table(key)? else {
-            return Ok(BTreeMap::new());
-        };
-        keys.table
-            .keys()
-            .map(|name| Ok((name.clone(), keys.string(name)?.unwrap_or_default())))
-            .collect()
-    }
-
-    pub(super) fn string(&self, key: &str) -> Result<Option<String>, Defect> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(self.wrong(key, other, "a string")),
-        }
-    }
-
-    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<String>>, Defect> {
-        let Some(value) = self.table.get(key) else {
-            return Ok(None);
-        };
-        let strings = value.as_array().and_then(|values| {
-            values
-                .iter()
-                .map(|value| value.as_str().map(str::to_owned))
-                .collect::<Option<Vec<String>>>()
-        });
-        match strings {
-            Some(strings) => Ok(Some(strings)),
-            None => Err(self.wrong(key, value, "an array of strings")),
-        }
-    }
-
-    fn boolean(&self, key: &str) -> Result<Option<bool>, Defect> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Boolean(value)) => Ok(Some(*value)),
-            Some(other) => Err(self.wrong(key, other, "`true` or `false`")),
-        }
-    }
-
-    fn number(&self, key: &str, least: u32, most: u32) -> Result<Option<u32>, Defect> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Integer(number)) => u32::try_from(*number)
-                .ok()
-                .filter(|number| (least..=most).contains(number))
-                .map(Some)
-                .ok_or_else(|| {
-                    Defect::new(format!(
-                        "`{}` is {number}, and it has to be from {least} to {most}",
-                        self.full(key)
-                    ))
-                }),
-            Some(other) => Err(self.wrong(key, other, "an integer")),
-        }
-    }
-
-    /// A string or TOML's own date with time and offset.
-    fn timestamp(&self, key: &str) -> Result<Option<Timestamp>, Defect> {
-        let text = match self.table.get(key) {
-            None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Datetime(date)) => date.to_string(),
-            Some(other) => return Err(self.wrong(key, other, "a point in time")),
-        };
-        text.parse().map(Some).map_err(|_| {
-            Defect::new(format!(
-                "`{}` is `{text}`, and it has to be a point in time",
-                self.full(key)
-            ))
-            .help("write it as `2026-11-01T00:00:00Z`")
-        })
-    }
-}
-
-fn not_empty(key: &str, text: String) -> Result<String, Defect> {
-    if text.trim().is_empty() {
-        return Err(Defect::new(format!("`{key}` is empty")));
-    }
-    Ok(text)
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a string",
-        Value::Integer(_) => "an integer",
-        Value::Float(_) => "a fraction",
-        Value::Boolean(_) => "a truth value",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "an array",
-        Value::Table(_) => "a table",
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod create;
 mod database;
 mod detect;
 mod digest;
+mod dumped;
 mod facts;
 mod filtered;
 mod follow;

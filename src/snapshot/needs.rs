@@ -136,7 +136,8 @@ async fn names(client: &Client, sql: &str) -> Result<BTreeSet<String>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-async fn major(client: &Client) -> Result<u32> {
+/// The server's major version.
+pub(super) async fn major(client: &Client) -> Result<u32> {
     let failed = |error| Error::stage("the server does not tell its version").because(error);
     let row = client
         .query_one(

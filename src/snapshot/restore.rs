@@ -1,7 +1,9 @@
 //! Brings a snapshot's data into an empty database.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -10,11 +12,12 @@ use super::course::Course;
 use super::detect::{Format, Packing, damaged, detect, open};
 use super::follow::Follow;
 use super::found::Found;
-use super::needs::Needs;
+use super::needs::{self, Needs};
 use super::sizes::sizes;
 use super::underway::Underway;
 use super::{
-    Filtered, Snapshot, Source, apply, collation, globals, inherited, plain, roles, toc, tolerated,
+    Filtered, Snapshot, Source, apply, collation, dumped, globals, inherited, plain, roles, toc,
+    tolerated,
 };
 use crate::config::vars::substitute;
 use crate::sql::split;
@@ -68,6 +71,7 @@ impl Fill for Snapshot {
                     tools,
                     watch,
                     found: &found,
+                    is_newer: OnceLock::new(),
                 };
                 restore.run().await?;
             }
@@ -174,6 +178,8 @@ struct Restore<'a, T> {
     tools: &'a T,
     watch: &'a dyn Watch,
     found: &'a Found,
+    /// Whether the dump is of a newer major than the server here; unknown until it was looked at.
+    is_newer: OnceLock<bool>,
 }
 
 impl<T: Tools> Restore<'_, T> {
@@ -193,7 +199,8 @@ impl<T: Tools> Restore<'_, T> {
     async fn plain(&self, packing: Packing) -> Result<()> {
         let facts = self.look(packing).await?;
         let client = self.connect().await?;
-        self.check(&client, &facts.needs).await?;
+        self.check(&client, &facts.needs, facts.server.as_deref())
+            .await?;
         roles::create_missing(&client, &facts.roles, self.found, self.watch).await?;
         let left_out = if knows_restrict(&client).await? {
             Vec::new()
@@ -370,7 +377,8 @@ impl<T: Tools> Restore<'_, T> {
             return Ok(());
         };
         let client = self.connect().await?;
-        self.check(&client, &contents.needs).await?;
+        self.check(&client, &contents.needs, Some(&contents.server))
+            .await?;
         roles::create_missing(&client, &contents.roles, self.found, self.watch).await?;
         // Damage shows when the rest is restored; what cannot be read here is only not taken over.
         let properties = globals::properties(&contents.properties).unwrap_or_default();
@@ -384,8 +392,15 @@ impl<T: Tools> Restore<'_, T> {
         Ok(())
     }
 
-    /// Whether the server has what the dump needs.
-    async fn check(&self, client: &Client, needs: &Needs) -> Result<()> {
+    /// Whether the server has what the dump needs, and is of its major.
+    async fn check(&self, client: &Client, needs: &Needs, dumped: Option<&str>) -> Result<()> {
+        let here = needs::major(client).await?;
+        if let Some(note) = dumped::note(dumped, here) {
+            self.found.note(self.watch, note);
+        }
+        let beside = dumped::beside(dumped, here);
+        self.is_newer
+            .get_or_init(|| beside == Some(Ordering::Greater));
         let tolerate = &self.snapshot.manifest.restore.tolerate;
         let missing = needs.check(client, &self.file, tolerate).await?;
         if !missing.is_empty() {
@@ -516,7 +531,13 @@ impl<T: Tools> Restore<'_, T> {
                 None => format!("`{program}` was ended by a signal"),
             }]);
         }
-        Err(match way_out(&output.stderr, made_by) {
+        let newer = || {
+            self.is_newer
+                .get()
+                .is_some_and(|newer| *newer)
+                .then(|| newer_than_here(made_by))
+        };
+        Err(match way_out(&output.stderr, made_by).or_else(newer) {
             Some(help) => error.help(help),
             None => error,
         })
@@ -569,18 +590,13 @@ fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
             .iter()
             .any(|line| parts.iter().any(|part| line.contains(part)))
     };
-    let made_by = made_by
-        .filter(|version| !version.is_empty())
-        .map_or_else(String::new, |version| format!(" ({version})"));
     let help = if says(&["violates foreign key constraint"]) {
         "rows refer to rows that the snapshot does not have: take it with a condition for the referring table as well (`--where`), or name the error in `restore.tolerate` and do without the constraint".to_owned()
     } else if says(&[
         "unsupported version (",
         "unrecognized configuration parameter",
     ]) {
-        format!(
-            "a newer PostgreSQL{made_by} made the dump than the stage has: set `server_version` in `snapshot.toml`, and use an image or server programs of that major (`--image`, `--pg-bin`)"
-        )
+        newer_than_here(made_by)
     } else if says(&[
         "end of file",
         "could not read from input file",
@@ -614,6 +630,16 @@ fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
         return None;
     };
     Some(help)
+}
+
+/// The way out of what an older server does not understand.
+fn newer_than_here(made_by: Option<&str>) -> String {
+    let made_by = made_by
+        .filter(|version| !version.is_empty())
+        .map_or_else(String::new, |version| format!(" ({version})"));
+    format!(
+        "a newer PostgreSQL{made_by} made the dump than the stage has: set `server_version` in `snapshot.toml`, and use an image or server programs of that major (`--image`, `--pg-bin`)"
+    )
 }
 
 /// Whether this server's `psql` knows `\restrict`, which `pg_dump` writes since August 2025.

@@ -6,16 +6,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::label::summary;
 use super::lex::{Token, TokenKind, lex};
-use super::verb::{MODIFIERS, OBJECTS, Object, TransactionControl, Verb};
+use super::outside::prevented_in_transaction;
+use super::verb::{MODIFIERS, Object, TransactionControl, Verb};
 use super::words::Words;
 
 /// So many tokens are looked at: a `COPY` may list 1,600 columns before its `FROM`, while an `INSERT`
 /// of a million rows says all that matters in its first three words.
 const LOOKED_AT: usize = 16_384;
-
-/// Longer labels are cut, so that a table of statements stays a table.
-const LABEL_CHARACTERS: usize = 80;
 
 /// What kind of statement it is; made by [`Kind::of`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,15 +196,15 @@ fn verb(words: &mut Words<'_>) -> Verb {
             if words.is("DEFAULT") && words.is_at(1, "CONVERSION") {
                 words.skip(1);
             }
-            Verb::Create(object(words))
+            Verb::Create(Object::take(words))
         }
         "ALTER" => {
             let _ = words.eat("PROCEDURAL");
-            Verb::Alter(object(words))
+            Verb::Alter(Object::take(words))
         }
         "DROP" => {
             let _ = words.eat("PROCEDURAL");
-            Verb::Drop(object(words))
+            Verb::Drop(Object::take(words))
         }
         "TRUNCATE" => Verb::Truncate,
         "VACUUM" => Verb::Vacuum,
@@ -225,14 +224,6 @@ fn verb(words: &mut Words<'_>) -> Verb {
         "IMPORT" => Verb::ImportForeignSchema,
         _ => Verb::Other,
     }
-}
-
-/// Takes the words that name an object.
-fn object(words: &mut Words<'_>) -> Object {
-    OBJECTS
-        .iter()
-        .find(|(names, _)| words.eat_all(names))
-        .map_or(Object::Other, |&(_, object)| object)
 }
 
 /// True for `AND CHAIN` behind a `COMMIT` or a `ROLLBACK`.
@@ -263,208 +254,6 @@ fn copies_from_client(mut words: Words<'_>) -> bool {
         words.skip(1);
     }
     false
-}
-
-/// See [`Kind::cannot_run_in_transaction`]; `words` begin behind the verb and its object.
-fn prevented_in_transaction(verb: Verb, mut words: Words<'_>) -> bool {
-    match verb {
-        Verb::CommitPrepared | Verb::RollbackPrepared | Verb::Vacuum => true,
-        Verb::Create(Object::Database | Object::Tablespace)
-        | Verb::Drop(Object::Database | Object::Tablespace | Object::Subscription)
-        | Verb::Alter(Object::System) => true,
-        Verb::Create(Object::Index) | Verb::Drop(Object::Index) => words.is("CONCURRENTLY"),
-        Verb::Create(Object::Subscription) => {
-            words.option("create_slot") != Some(false) && words.option("connect") != Some(false)
-        }
-        Verb::Alter(Object::Subscription) => {
-            let _ = words.name();
-            if words.eat("REFRESH") {
-                return true;
-            }
-            let publication = (words.is("SET") || words.is("ADD") || words.is("DROP"))
-                && words.is_at(1, "PUBLICATION");
-            if publication {
-                return words.option("refresh") != Some(false);
-            }
-            words.is("SET")
-                && (words.option("failover").is_some() || words.option("two_phase").is_some())
-        }
-        Verb::Alter(Object::Database) => {
-            let _ = words.name();
-            words.eat("SET") && words.eat("TABLESPACE")
-        }
-        Verb::Alter(Object::Table) => {
-            words.skip_if_exists();
-            let _ = words.eat("ONLY");
-            let _ = words.name();
-            let _ = words.eat_symbol("*");
-            words.eat("DETACH")
-                && words.eat("PARTITION")
-                && words.name().is_some()
-                && words.is("CONCURRENTLY")
-        }
-        Verb::Reindex => {
-            let concurrently = words.option("concurrently") == Some(true);
-            let _ = words.skip_parentheses();
-            let whole = ["SCHEMA", "DATABASE", "SYSTEM"]
-                .iter()
-                .any(|object| words.is(object));
-            whole || concurrently || words.is_at(1, "CONCURRENTLY")
-        }
-        Verb::Cluster | Verb::Repack => {
-            if words.option("concurrently") == Some(true) {
-                return true;
-            }
-            let _ = words.skip_parentheses();
-            let _ = words.eat("VERBOSE");
-            words.is_empty() || words.is("USING") || words.symbol() == Some(";")
-        }
-        Verb::Discard => words.is("ALL"),
-        _ => false,
-    }
-}
-
-/// What to call the statement; `words` begin behind the verb and its object.
-fn summary(verb: Verb, mut words: Words<'_>) -> String {
-    let mut label = Label::default();
-    match verb {
-        Verb::Set { .. } | Verb::Reset | Verb::Show => {
-            label.words(&words.before());
-            if words.eat_all("SESSION AUTHORIZATION") {
-                label.words("SESSION AUTHORIZATION");
-            } else if words.eat_all("SESSION CHARACTERISTICS") {
-                label.words("SESSION CHARACTERISTICS");
-            } else if words.eat_all("TIME ZONE") {
-                label.words("TIME ZONE");
-            } else {
-                label.name(&mut words);
-            }
-        }
-        Verb::Create(Object::Index) | Verb::Drop(Object::Index) => {
-            label.words(&words.before());
-            if words.eat("CONCURRENTLY") {
-                label.words("CONCURRENTLY");
-            }
-            words.skip_if_exists();
-            if !words.is("ON") {
-                label.name(&mut words);
-            }
-        }
-        Verb::Create(object) | Verb::Alter(object) | Verb::Drop(object) => {
-            label.words(&words.before());
-            if object.is_nameless() {
-                return label.finish();
-            }
-            words.skip_if_exists();
-            let _ = words.eat("ONLY");
-            label.name(&mut words);
-        }
-        Verb::Insert | Verb::Delete | Verb::Merge => {
-            label.words(&words.before());
-            for keyword in ["INTO", "FROM"] {
-                if words.eat(keyword) {
-                    label.words(keyword);
-                }
-            }
-            let _ = words.eat("ONLY");
-            label.name(&mut words);
-        }
-        Verb::Update | Verb::Truncate | Verb::Lock | Verb::Copy | Verb::Call => {
-            label.words(&words.before());
-            let _ = words.eat("TABLE");
-            let _ = words.eat("ONLY");
-            label.name(&mut words);
-        }
-        Verb::Vacuum | Verb::Analyze | Verb::Cluster | Verb::Repack => {
-            label.words(&words.before());
-            let _ = words.skip_parentheses();
-            for option in ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"] {
-                if words.eat(option) && option == "FULL" {
-                    label.words(option);
-                }
-            }
-            label.name(&mut words);
-        }
-        Verb::Reindex => {
-            label.words(&words.before());
-            let concurrently = words.option("concurrently") == Some(true);
-            let _ = words.skip_parentheses();
-            for object in ["INDEX", "TABLE", "SCHEMA", "DATABASE", "SYSTEM"] {
-                if words.eat(object) {
-                    label.words(object);
-                    break;
-                }
-            }
-            if words.eat("CONCURRENTLY") || concurrently {
-                label.words("CONCURRENTLY");
-            }
-            label.name(&mut words);
-        }
-        Verb::Refresh => {
-            label.words(&words.before());
-            for keyword in ["MATERIALIZED", "VIEW", "CONCURRENTLY"] {
-                if words.eat(keyword) {
-                    label.words(keyword);
-                }
-            }
-            label.name(&mut words);
-        }
-        Verb::Comment => {
-            label.words(&words.before());
-            if words.eat("ON") {
-                label.words("ON");
-                let start = words.position();
-                if words.eat("COLUMN") || !object(&mut words).is_nameless() {
-                    label.words(&words.since(start));
-                    label.name(&mut words);
-                }
-            }
-        }
-        Verb::SecurityLabel => label.words("SECURITY LABEL"),
-        Verb::Reassign => label.words("REASSIGN OWNED"),
-        Verb::ImportForeignSchema => label.words("IMPORT FOREIGN SCHEMA"),
-        Verb::PrepareTransaction => label.words("PREPARE TRANSACTION"),
-        Verb::RollbackTo => label.words("ROLLBACK TO SAVEPOINT"),
-        Verb::ReleaseSavepoint => label.words("RELEASE SAVEPOINT"),
-        _ => label.words(&words.before()),
-    }
-    label.finish()
-}
-
-/// The label as it grows.
-#[derive(Default)]
-struct Label(String);
-
-impl Label {
-    fn words(&mut self, words: &str) {
-        if !self.0.is_empty() && !words.is_empty() {
-            self.0.push(' ');
-        }
-        self.0.push_str(words);
-    }
-
-    /// Adds the name that comes next, and `, …` if it is the first of several.
-    fn name(&mut self, words: &mut Words<'_>) {
-        if let Some(name) = words.name() {
-            self.words(&name);
-            if words.symbol() == Some(",") {
-                self.0.push_str(", …");
-            }
-        }
-    }
-
-    fn finish(self) -> String {
-        if self.0.is_empty() {
-            return "statement".to_owned();
-        }
-        // A quoted name may hold anything, a line break or a terminal's escape sequence included.
-        let printable = self.0.replace(char::is_control, "\u{fffd}");
-        if printable.chars().count() <= LABEL_CHARACTERS {
-            return printable;
-        }
-        let kept: String = printable.chars().take(LABEL_CHARACTERS - 1).collect();
-        kept + "…"
-    }
 }
 
 #[cfg(test)]
@@ -555,78 +344,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_refuses_within_a_transaction() {
-        for sql in [
-            "CREATE INDEX CONCURRENTLY ON a (b)",
-            "create /* x */ unique index concurrently if not exists i on a (b)",
-            "DROP INDEX CONCURRENTLY IF EXISTS i",
-            "REINDEX INDEX CONCURRENTLY i",
-            "REINDEX (CONCURRENTLY) TABLE a",
-            "REINDEX (VERBOSE, CONCURRENTLY on) TABLE a",
-            "REINDEX (VERBOSE) TABLE CONCURRENTLY a",
-            "REINDEX SCHEMA a",
-            "REINDEX (VERBOSE) DATABASE",
-            "REINDEX SYSTEM a",
-            "VACUUM",
-            "VACUUM (FULL, ANALYZE) a",
-            "CREATE DATABASE a",
-            "DROP DATABASE a",
-            "CREATE TABLESPACE a LOCATION '/a'",
-            "DROP TABLESPACE a",
-            "ALTER DATABASE a SET TABLESPACE b",
-            "ALTER SYSTEM SET a = 1",
-            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
-            "ALTER TABLE IF EXISTS ONLY s.a DETACH PARTITION \"s\".\"b\" concurrently",
-            "CLUSTER",
-            "CLUSTER VERBOSE",
-            "CLUSTER (VERBOSE)",
-            "REPACK (CONCURRENTLY) a",
-            "REPACK USING INDEX",
-            "COMMIT PREPARED 'a'",
-            "ROLLBACK PREPARED 'a'",
-            "DISCARD ALL",
-            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c",
-            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (enabled = false)",
-            "ALTER SUBSCRIPTION a REFRESH PUBLICATION",
-            "ALTER SUBSCRIPTION a ADD PUBLICATION b",
-            "ALTER SUBSCRIPTION a SET PUBLICATION b WITH (refresh)",
-            "ALTER SUBSCRIPTION a SET (two_phase = true)",
-            "DROP SUBSCRIPTION a",
-        ] {
-            assert!(Kind::of(sql).cannot_run_in_transaction(), "{sql}");
-        }
-        for sql in [
-            "CREATE INDEX i ON a (b)",
-            "CREATE INDEX \"concurrently\" ON a (b)",
-            "CREATE TABLE a (\"concurrently\" int)",
-            "COMMENT ON INDEX i IS 'CREATE INDEX CONCURRENTLY'",
-            "DROP INDEX i",
-            "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
-            "REINDEX TABLE a",
-            "REINDEX (CONCURRENTLY false) TABLE a",
-            "REINDEX (VERBOSE) TABLE a",
-            "ANALYZE",
-            "CLUSTER a USING b",
-            "CLUSTER VERBOSE a",
-            "REPACK a",
-            "ALTER TABLE a DETACH PARTITION b",
-            "ALTER TABLE a DETACH PARTITION b FINALIZE",
-            "ALTER TABLE a DETACH PARTITION \"concurrently\"",
-            "ALTER DATABASE a SET work_mem = '1MB'",
-            "ALTER TABLE a SET TABLESPACE b",
-            "DISCARD PLANS",
-            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (create_slot = false)",
-            "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (connect = 'off')",
-            "ALTER SUBSCRIPTION a SET PUBLICATION b WITH (copy_data = false, refresh = false)",
-            "ALTER SUBSCRIPTION a SET (slot_name = b)",
-            "ALTER SUBSCRIPTION a DISABLE",
-            "BEGIN",
-        ] {
-            assert!(!Kind::of(sql).cannot_run_in_transaction(), "{sql}");
-        }
-    }
-
-    #[test]
     fn copy_from_stdin() {
         for sql in [
             "COPY a FROM STDIN",
@@ -684,61 +401,6 @@ mod tests {
         assert!(!Kind::of("DO $$ $$").is_plain_dml());
         assert!(Kind::of("vacuum (analyze) a").is_vacuum());
         assert!(!Kind::of("ANALYZE vacuum").is_vacuum());
-    }
-
-    #[test]
-    fn labels_hold_keywords_and_names_and_no_literal() {
-        for (sql, label) in [
-            (
-                "alter table if exists only public . listings add a int",
-                "ALTER TABLE public.listings",
-            ),
-            (
-                "CREATE INDEX CONCURRENTLY ON a (b)",
-                "CREATE INDEX CONCURRENTLY",
-            ),
-            (
-                "create unique index concurrently if not exists i on a (b)",
-                "CREATE UNIQUE INDEX CONCURRENTLY i",
-            ),
-            ("DROP TABLE IF EXISTS \"A b\", c", "DROP TABLE \"A b\", …"),
-            (
-                "CREATE OR REPLACE FUNCTION f(a int) RETURNS int",
-                "CREATE OR REPLACE FUNCTION f",
-            ),
-            ("INSERT INTO a VALUES ('b')", "INSERT INTO a"),
-            ("UPDATE ONLY a SET b = 1", "UPDATE a"),
-            ("SET LOCAL lock_timeout = '1s'", "SET LOCAL lock_timeout"),
-            ("SET SESSION AUTHORIZATION 'a'", "SET SESSION AUTHORIZATION"),
-            ("set time zone 'UTC'", "SET TIME ZONE"),
-            (
-                "REINDEX (CONCURRENTLY) INDEX i",
-                "REINDEX INDEX CONCURRENTLY i",
-            ),
-            ("VACUUM (FULL) a", "VACUUM a"),
-            (
-                "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
-                "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
-            ),
-            ("COMMENT ON COLUMN a.b IS 'c'", "COMMENT ON COLUMN a.b"),
-            (
-                "COMMENT ON MATERIALIZED VIEW a IS 'c'",
-                "COMMENT ON MATERIALIZED VIEW a",
-            ),
-            ("ALTER ROLE a PASSWORD 'hunter2'", "ALTER ROLE a"),
-            ("ALTER SYSTEM SET a = 'b'", "ALTER SYSTEM"),
-            ("DO $$ secret $$", "DO"),
-            ("(select 1)", "SELECT"),
-            ("'secret'", "statement"),
-            ("LOCK TABLE a IN SHARE MODE", "LOCK a"),
-            ("rollback to a", "ROLLBACK TO SAVEPOINT"),
-            ("DROP TABLE \"a\nb\"", "DROP TABLE \"a\u{fffd}b\""),
-        ] {
-            assert_eq!(Kind::of(sql).summary(), label);
-        }
-        let long = Kind::of(&format!("DROP TABLE {}", "é".repeat(200)));
-        assert_eq!(long.summary().chars().count(), 80);
-        assert!(long.summary().ends_with('…'));
     }
 
     #[test]

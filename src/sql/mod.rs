@@ -5,8 +5,10 @@
 //! never rewritten ([`normalise()`] makes a copy to show, not one to run).
 
 pub mod kind;
+mod label;
 pub mod lex;
 pub mod normalise;
+mod outside;
 pub mod split;
 pub mod timeout;
 mod verb;

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::Words;
+
 /// What a statement begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,7 +127,7 @@ macro_rules! objects {
         }
 
         /// The words that name each object; where one begins like another, the longer is first.
-        pub(super) const OBJECTS: &[(&str, Object)] = &[$($(($words, Object::$object),)+)*];
+        const OBJECTS: &[(&str, Object)] = &[$($(($words, Object::$object),)+)*];
     };
 }
 
@@ -213,6 +215,14 @@ objects! {
 }
 
 impl Object {
+    /// Takes the words that name an object.
+    pub(super) fn take(words: &mut Words<'_>) -> Self {
+        OBJECTS
+            .iter()
+            .find(|(names, _)| words.eat_all(names))
+            .map_or(Self::Other, |&(_, object)| object)
+    }
+
     /// True if what follows its words is not its name.
     pub(super) fn is_nameless(self) -> bool {
         matches!(

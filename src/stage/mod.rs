@@ -6,7 +6,9 @@
 
 mod admin;
 mod beside;
+mod blocking;
 pub mod cache;
+mod cached;
 pub(crate) mod connect;
 mod contents;
 pub mod docker;
@@ -18,6 +20,7 @@ mod lines;
 pub mod local;
 pub mod physical;
 pub mod provider;
+mod prune;
 mod refusal;
 pub mod role;
 mod shaping;
@@ -66,7 +69,7 @@ pub enum StageKind {
     External,
 }
 
-/// How a run's data came to be beside its base's.
+/// How a run's data came to be beside its base's, or beside what a program of the user's clones.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
@@ -74,8 +77,10 @@ pub enum StageKind {
 pub enum CloneMethod {
     /// Both share their blocks until one of them writes.
     Reflink,
-    /// Every byte was copied.
+    /// Every byte is a copy, made now or for an earlier run.
     Copy,
+    /// A program of the user's had somebody else's engine make it.
+    Hook,
 }
 
 /// A clone of a base.
@@ -83,9 +88,17 @@ pub enum CloneMethod {
 pub struct Cloned {
     /// How it was made.
     pub method: CloneMethod,
-    /// How long that took, until all of it was on the disk.
+    /// How long that took, until all of it was on the disk, or a clone of a hook's answered.
     #[serde(with = "crate::clock::nanos")]
     pub took: std::time::Duration,
+    /// How much of it an earlier clone had already: compared, and not written again.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub kept_bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// How many last lines of each stream a client program's output has at the least, where it wrote so

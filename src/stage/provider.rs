@@ -13,9 +13,6 @@ use crate::{Error, Result};
 /// The PostgreSQL major of a container when neither the snapshot nor the user names one.
 pub const DEFAULT_MAJOR: u32 = 17;
 
-/// How long an engine may take over a request that was given up.
-const SETTLING: std::time::Duration = std::time::Duration::from_millis(400);
-
 /// A way to get a server.
 pub enum Provider {
     /// Containers of this image.
@@ -82,10 +79,15 @@ impl Provider {
                 Self::docker(plan, major, origin, watch).await
             }
             StageChoice::External { endpoint, .. } => Ok(Self::External(endpoint.clone())),
-            StageChoice::Hooks { hooks, folder } => Ok(Self::Hooked(Hooked {
+            StageChoice::Hooks {
+                hooks,
+                folder,
+                production,
+            } => Ok(Self::Hooked(Hooked {
                 hooks: hooks.clone(),
                 folder: folder.clone(),
                 cache: plan.cache.clone(),
+                production: production.clone(),
             })),
             StageChoice::Docker => Self::docker(plan, major, origin, watch).await,
             StageChoice::Local => Self::local(plan, major, watch),
@@ -132,6 +134,16 @@ impl Provider {
             ))
             .help(format!(
                 "use an image of PostgreSQL {OLDEST_MAJOR} or newer, such as --image postgres:{DEFAULT_MAJOR}"
+            )));
+        }
+        // A snapshot's major is a wish, this one an order.
+        if let Some(asked) = plan.pg_major.filter(|asked| *asked != info.postgres_major) {
+            return Err(Error::stage(format!(
+                "image `{image}` has PostgreSQL {}, and `--pg` or `pg` of `[stage]` asks for {asked}",
+                info.postgres_major
+            ))
+            .help(format!(
+                "leave out one of the two, or use an image of PostgreSQL {asked}: --image postgres:{asked}"
             )));
         }
         if let Some(major) = major.filter(|major| *major > info.postgres_major) {
@@ -245,14 +257,7 @@ impl Provider {
         let Self::Docker { docker, .. } = self else {
             return;
         };
-        // The engine may still be making what it was asked for last: look until nothing more comes.
-        for pause in [SETTLING, SETTLING * 2] {
-            if let Err(error) = docker.remove_run(run_id).await {
-                watch.note(&error.story());
-            }
-            tokio::time::sleep(pause).await;
-        }
-        if let Err(error) = docker.remove_run(run_id).await {
+        if let Err(error) = docker.abandon(run_id).await {
             watch.note(&error.story());
         }
     }
@@ -322,7 +327,8 @@ impl Stage {
         match self {
             Self::Docker(stage) => Some(*stage.cloned()),
             Self::Local(stage) => Some(*stage.cloned()),
-            Self::Hooked(_) | Self::External(_) => None,
+            Self::Hooked(stage) => Some(stage.cloned()),
+            Self::External(_) => None,
         }
     }
 

@@ -185,7 +185,16 @@ fn a_prune_takes_what_was_unused_the_longest_whatever_the_clock_does() {
     snapshot(&room, &["ls"]).expect(0, &["40 days ago", "10 days ago", "just now"]);
     snapshot(&room, &["prune", "--dry-run"]).expect(0, &["would remove", "unused for 40 days"]);
     assert_eq!(listed(&room).len(), 3);
-    snapshot(&room, &["prune"]).expect(0, &[&ids[0][..12], "removed 1"]);
+    let ran = snapshot(&room, &["prune"]);
+    ran.expect(0, &[&ids[0][..12], "removed 1"]);
+    ran.expect(
+        0,
+        &[
+            "last used in the future",
+            &ids[2][..12],
+            "2096-10-02T07:06:40Z",
+        ],
+    );
     snapshot(&room, &["prune", "--older-than", "9d", "--dry-run"]).expect(0, &[&ids[1][..12]]);
     let bytes = listed(&room)[0]["bytes"].as_u64().expect("bytes");
     let size = format!("{}B", bytes * 3 / 2);
@@ -203,6 +212,47 @@ fn a_prune_takes_what_was_unused_the_longest_whatever_the_clock_does() {
     // What it will have been used for is still good now.
     room.run(&scenario, &["--budget", "60s", "--var", "rows=10"])
         .expect(0, &[]);
+}
+
+/// By a clock that is years ahead everything is old.
+#[test]
+fn no_age_is_believed_where_even_what_was_used_last_is_old() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    let scenario = room.scenario(STEP);
+    for rows in ["rows=10", "rows=20"] {
+        room.run(&scenario, &["--budget", "60s", "--var", rows])
+            .expect(0, &[]);
+    }
+    let ids: Vec<String> = listed(&room).iter().map(|one| id(one).to_owned()).collect();
+    used(&room, &ids[0], ago(4000));
+    used(&room, &ids[1], ago(3700));
+    for arguments in [
+        &["prune"][..],
+        &["prune", "--dry-run"],
+        &["prune", "--older-than", "30d", "--max-size", "1GB"],
+    ] {
+        snapshot(&room, arguments).expect(
+            3,
+            &[
+                "the clock may be wrong",
+                "within 3700 days",
+                "help: set the clock",
+                "--max-size 1B",
+            ],
+        );
+    }
+    assert_eq!(listed(&room).len(), 2);
+    // What goes by the order of use asks no clock.
+    snapshot(&room, &["prune", "--max-size", "1GB"]).expect(0, &["nothing to remove"]);
+    // A use of today vouches for the clock.
+    used(&room, &ids[1], ago(0));
+    snapshot(&room, &["prune"]).expect(0, &["unused for 4000 days", "removed 1"]);
+    used(&room, &ids[1], ago(400));
+    snapshot(&room, &["prune", "--max-size", "1B"]).expect(0, &["to make room", "removed 1"]);
+    assert!(listed(&room).is_empty());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rcgen::{
 
 use crate::support::Room;
 use crate::support::server::Server;
+use crate::{HOST, marked};
 
 /// When a certificate is valid.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +70,15 @@ pub fn private(room: &Room, name: &str, content: &str) -> String {
     let path = room.file(name, content);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");
     path.display().to_string()
+}
+
+/// A stage that lets in those of `admit`, and whose certificate for `HOST` is the authority's.
+pub fn with_tls() -> (Server, Authority) {
+    let (server, authority) = (marked(), Authority::new("authority"));
+    admit(&server);
+    let signed = authority.sign("server", &[HOST], When::Now);
+    show(&server, &signed, &authority);
+    (server, authority)
 }
 
 /// Has the server show this certificate; clients' have to be from `clients`.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::authority::{Authority, Signed, When, admit, private, show};
+use crate::authority::{Authority, Signed, When, admit, private, show, with_tls};
 use crate::support::server::Server;
 use crate::support::{has_server, output, skipped};
 use crate::{HOST, changed, marked, room, run};
@@ -158,14 +158,8 @@ fn a_client_shows_its_own() {
         return;
     }
     let room = room();
-    let server = marked();
-    let (authority, stranger) = (Authority::new("authority"), Authority::new("stranger"));
-    admit(&server);
-    show(
-        &server,
-        &authority.sign("server", &[HOST], When::Now),
-        &authority,
-    );
+    let (server, authority) = with_tls();
+    let stranger = Authority::new("stranger");
     let root = private(&room, "root.crt", &authority.pem);
     let own = authority.sign("certified", &[], When::Now);
     let certificate = private(&room, "own.crt", &own.certificate);

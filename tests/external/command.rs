@@ -1,6 +1,6 @@
 //! Programs of a step connect as lockproof does.
 
-use crate::authority::{Authority, When, admit, private, show};
+use crate::authority::{When, admit, private, with_tls};
 use crate::support::{On, Room, finish, has_server};
 use crate::{HOST, marked, room, run};
 
@@ -22,14 +22,7 @@ fn to_a_server_with_tls() {
         return;
     }
     let room = room();
-    let server = marked();
-    let authority = Authority::new("authority");
-    admit(&server);
-    show(
-        &server,
-        &authority.sign("server", &[HOST], When::Now),
-        &authority,
-    );
+    let (server, authority) = with_tls();
     let root = private(&room, "root.crt", &authority.pem);
     room.file("scenario/scenario.toml", asks(&room));
     let own = authority.sign("certified", &[], When::Now);

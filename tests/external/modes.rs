@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use crate::authority::{Authority, When, admit, private, show};
+use crate::authority::{Authority, private, with_tls};
 use crate::support::has_server;
-use crate::{HOST, changed, marked, room, run};
+use crate::{HOST, changed, room, run};
 
 #[test]
 fn every_mode_does_what_libpq_does() {
@@ -14,14 +14,8 @@ fn every_mode_does_what_libpq_does() {
         return;
     }
     let room = room();
-    let server = marked();
-    let (authority, stranger) = (Authority::new("authority"), Authority::new("stranger"));
-    admit(&server);
-    show(
-        &server,
-        &authority.sign("server", &[HOST], When::Now),
-        &authority,
-    );
+    let (server, authority) = with_tls();
+    let stranger = Authority::new("stranger");
     let right = private(&room, "right.crt", &authority.pem);
     let wrong = private(&room, "wrong.crt", &stranger.pem);
     let url = |user: &str, host: &str, rest: &str| {
@@ -176,14 +170,7 @@ fn a_password_is_bound_to_the_session() {
         return;
     }
     let room = room();
-    let server = marked();
-    let authority = Authority::new("authority");
-    admit(&server);
-    show(
-        &server,
-        &authority.sign("server", &[HOST], When::Now),
-        &authority,
-    );
+    let (server, _) = with_tls();
     let url = |rest: &str| {
         format!(
             "postgres://known:s3cret@127.0.0.1:{}/app?{rest}",
@@ -241,14 +228,7 @@ fn no_session_and_no_request_to_cancel_goes_without() {
         return;
     }
     let room = room();
-    let server = marked();
-    let authority = Authority::new("authority");
-    admit(&server);
-    show(
-        &server,
-        &authority.sign("server", &[HOST], When::Now),
-        &authority,
-    );
+    let (server, _) = with_tls();
     room.file(
         "scenario/scenario.toml",
         "[[steps]]\nname = \"long\"\nsql = \"SELECT pg_sleep(600)\"\ntimeout = \"1s\"\n",

@@ -146,8 +146,13 @@ fn an_engine_behind_ssh_needs_no_open_port() {
     );
     let mut clean = room.command(&["clean"]);
     clean.env("DOCKER_HOST", &host);
-    finish(with_ssh(&room, clean)).expect(0, &["removed container lockproof-run-"]);
+    assert_eq!(room.names("tmp").len(), 1, "{:?}", room.names("tmp"));
+    finish(with_ssh(&room, clean)).expect(
+        0,
+        &["removed container lockproof-run-", "/tmp/lockproof-ssh-"],
+    );
     room.assert_engine_clean();
+    assert_disconnected(&room);
 }
 
 #[test]

@@ -7,23 +7,24 @@ use crate::machine::Machine;
 use crate::support::{On, Room, finish, within};
 use crate::{Listening, free_port, has_engine, has_program, run_by, scenario};
 
-/// The engine's interface on this machine's end of the cable; where it is reached from over there.
-fn served(machine: &Machine) -> (Listening, String) {
+/// Another machine, and where this one's engine is reached from there; None: one cannot be had here.
+fn another() -> Option<(Machine, Listening, String)> {
+    if !has_engine() || !has_program("socat", "-V") {
+        return None;
+    }
+    let machine = Machine::new()?;
     let port = free_port();
     let listen = format!("TCP-LISTEN:{port},bind={},fork,reuseaddr", machine.here);
     let relay = Listening::relay(&listen, (&machine.here, port));
-    (relay, format!("tcp://{}:{port}", machine.here))
+    let host = format!("tcp://{}:{port}", machine.here);
+    Some((machine, relay, host))
 }
 
 #[test]
 fn another_machine_s_engine_is_reached_where_it_is() {
-    if !has_engine() || !has_program("socat", "-V") {
-        return;
-    }
-    let Some(machine) = Machine::new() else {
+    let Some((machine, _relay, host)) = another() else {
         return;
     };
-    let (_relay, host) = served(&machine);
     let room = Room::new();
     let ran = run_by(&room, &host, |command| machine.run(&command));
     let exposed = format!("its servers listen on all addresses of `{}`", machine.here);
@@ -41,13 +42,9 @@ fn another_machine_s_engine_is_reached_where_it_is() {
 /// Neither takes what the other has at work for abandoned, whatever the names of the machines.
 #[test]
 fn two_machines_share_one_engine() {
-    if !has_engine() || !has_program("socat", "-V") {
-        return;
-    }
-    let Some(machine) = Machine::new() else {
+    let Some((machine, _relay, host)) = another() else {
         return;
     };
-    let (_relay, host) = served(&machine);
     let room = Room::new();
     let path = scenario(&room);
     let slow = room.scenario_named(
@@ -81,13 +78,9 @@ fn two_machines_share_one_engine() {
 /// Two machines begin at once: one makes the base, the other waits for it.
 #[test]
 fn two_machines_make_one_base() {
-    if !has_engine() || !has_program("socat", "-V") {
-        return;
-    }
-    let Some(machine) = Machine::new() else {
+    let Some((machine, _relay, host)) = another() else {
         return;
     };
-    let (_relay, host) = served(&machine);
     let room = Room::with("SELECT pg_sleep(3);");
     let path = room.scenario("[[steps]]\nname = \"a\"\nsql = \"ALTER TABLE items ADD COLUMN a int\"\n[budgets]\nAccessExclusiveLock = \"5s\"\n");
     let mut command: Command = room.run_command(On::Container, &path, &[]);

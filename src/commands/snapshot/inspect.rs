@@ -13,7 +13,7 @@ use crate::terminal::{Screen, print};
 
 /// Shows it.
 pub async fn inspect(arguments: &cli::SnapshotInspect, screen: &Screen) -> Result<ExitCode> {
-    let shelf = Shelf::look(arguments.cache.as_deref(), screen).await?;
+    let shelf = Shelf::look(arguments.cache.folder.as_deref(), screen).await?;
     let cached = pick(&shelf.cached, &arguments.id)?;
     screen.finish();
     if arguments.json {

@@ -34,7 +34,7 @@ const COLUMNS: [&str; 8] = [
 
 /// Lists and says how large all of it is.
 pub async fn ls(arguments: &cli::SnapshotLs, screen: &Screen) -> Result<ExitCode> {
-    let shelf = Shelf::look(arguments.cache.as_deref(), screen).await?;
+    let shelf = Shelf::look(arguments.cache.folder.as_deref(), screen).await?;
     let bytes = shelf.cached.iter().filter_map(|cached| cached.bytes).sum();
     let free = local::free(&shelf.folder);
     screen.finish();

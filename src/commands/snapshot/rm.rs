@@ -11,7 +11,7 @@ use crate::terminal::{Screen, print};
 
 /// Removes them; one that cannot be removed keeps none of the others.
 pub async fn rm(arguments: &cli::SnapshotRm, screen: &Screen) -> Result<ExitCode> {
-    let shelf = Shelf::look(arguments.cache.as_deref(), screen).await?;
+    let shelf = Shelf::look(arguments.cache.folder.as_deref(), screen).await?;
     // All of them before the first goes: a slip of the pen removes nothing.
     let mut meant: Vec<&Cached> = Vec::new();
     for typed in &arguments.ids {

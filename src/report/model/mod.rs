@@ -95,7 +95,7 @@ pub struct Stage {
     pub server_version: String,
     /// Settings that decide verdicts, as the migration's sessions have them.
     pub settings: BTreeMap<String, String>,
-    /// How the data of a replay came to be beside the restored snapshot; null where they did not.
+    /// How the data of a replay came to be beside the snapshot; null where they did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clone: Option<Clone>,
     /// The role that the migration ran as; null: the superuser, or the one of an external URL.
@@ -105,13 +105,16 @@ pub struct Stage {
     pub warmth: Option<Warmth>,
 }
 
-/// A clone of the restored snapshot.
+/// A clone of the snapshot.
 #[derive(Debug, std::clone::Clone, Serialize, JsonSchema)]
 pub struct Clone {
-    /// `reflink`: blocks are shared until one side writes; `copy`: every byte was copied.
+    /// `reflink`: blocks are shared until one side writes; `copy`: every byte is a copy; `hook`: a program that the
+    /// snapshot names had it made.
     pub method: CloneMethod,
-    /// How long that took, until all of it was on the disk.
+    /// How long that took: until all of it was on the disk, or until a hook's clone answered.
     pub took_ms: f64,
+    /// Bytes that an earlier run's clone had already: they were compared, and not copied again.
+    pub kept_bytes: u64,
 }
 
 /// What was allowed.

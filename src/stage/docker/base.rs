@@ -12,10 +12,11 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use sha2::{Digest, Sha256};
 
-use super::container::{self, Access, Container, Limits, Spec};
-use super::engine::{Engine, failed, is_absent, is_conflict};
+use super::container::{self, Access, Container, Spec};
+use super::engine::{Engine, is_absent, is_conflict};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
+use super::limits::Limits;
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
 use super::{clean, lay, ready, shelf, usage};
 use crate::stage::admin::Admin;
@@ -136,7 +137,8 @@ pub(super) async fn prepare<F: Fill>(
     let made = make(engine, &mut base, &key, &lock, &origin, fill, watch).await;
     if made.is_err() {
         // The first error is the one to tell; what this leaves, `clean` removes.
-        discard(engine, &base.volume, Some(&lock)).await.ok();
+        let discarding = discard(engine, &base.volume, Some(&lock));
+        engine.attended(discarding).await.ok();
     }
     made?;
     base.in_use = usage::take(&lock.labels("base", &request.run_id)).map(Arc::new);
@@ -209,7 +211,7 @@ async fn make<F: Fill>(
         .api
         .create_volume(volume)
         .await
-        .map_err(|error| failed("make a volume for the base", error))?;
+        .map_err(|error| engine.failed("make a volume for the base", error))?;
 
     let mut building = lock.labels("build", &base.request.run_id);
     building.insert(BASE.to_owned(), key.to_owned());
@@ -218,8 +220,10 @@ async fn make<F: Fill>(
     watch.phase("starting the server that the snapshot is restored into");
     let container = container::create(engine, filling(engine, base, origin, key, lock)).await?;
     let filled = fill_in(engine, base, origin, &container, fill, watch).await;
-    container.remove(engine).await?;
+    let removed = container.remove(engine).await;
+    // What went wrong first is what is told.
     let rows = filled?;
+    removed?;
 
     watch.phase("writing the base to disk");
     let labels = building;
@@ -392,7 +396,7 @@ pub(super) async fn labels(
     match engine.api.inspect_volume(volume).await {
         Ok(found) => Ok(Some(found.labels)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("look for the base's volume", error)),
+        Err(error) => Err(engine.failed("look for the base's volume", error)),
     }
 }
 
@@ -418,8 +422,9 @@ pub(super) async fn is_complete(
 ) -> Result<bool> {
     let container = look_into(engine, volume, image_id, labels).await?;
     let complete = container.has(engine, COMPLETE).await;
-    container.remove(engine).await?;
-    complete
+    let removed = container.remove(engine).await;
+    let complete = complete?;
+    removed.map(|()| complete)
 }
 
 /// Removes a base and what is left of its building. False: something at work uses it.
@@ -447,7 +452,7 @@ pub(super) async fn discard(engine: &Engine, volume: &str, lock: Option<&Lock>) 
         Ok(()) => Ok(true),
         Err(error) if is_absent(&error) => Ok(true),
         Err(error) if is_conflict(&error) => Ok(false),
-        Err(error) => Err(failed(&format!("remove the volume `{volume}`"), error)),
+        Err(error) => Err(engine.failed(&format!("remove the volume `{volume}`"), error)),
     }
 }
 

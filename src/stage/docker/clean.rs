@@ -9,7 +9,7 @@ use bollard::query_parameters::{
 
 use super::base;
 use super::container;
-use super::engine::{Engine, failed, is_absent, is_conflict};
+use super::engine::{Engine, is_absent, is_conflict};
 use super::owner::{self, IMAGE, Lock, Owner, ROLE, RUN};
 use super::usage::{self, Claim};
 use crate::Result;
@@ -169,7 +169,7 @@ pub(super) async fn containers(
         .api
         .list_containers(Some(options))
         .await
-        .map_err(|error| failed("list its containers", error))?;
+        .map_err(|error| engine.failed("list its containers", error))?;
     let mut found: Vec<_> = found
         .into_iter()
         .filter_map(|container| {
@@ -199,7 +199,7 @@ async fn volumes(engine: &Engine) -> Result<Vec<(String, HashMap<String, String>
         .api
         .list_volumes(Some(options))
         .await
-        .map_err(|error| failed("list its volumes", error))?;
+        .map_err(|error| engine.failed("list its volumes", error))?;
     let mut found: Vec<_> = found
         .volumes
         .unwrap_or_default()
@@ -247,7 +247,7 @@ async fn remove_base(
         let usable = match engine.api.inspect_image(image).await {
             Ok(_) => base::is_complete(engine, name, image, owner::labels("probe", "")).await?,
             Err(error) if is_absent(&error) => false,
-            Err(error) => return Err(failed("look for the base's image", error)),
+            Err(error) => return Err(engine.failed("look for the base's image", error)),
         };
         if usable {
             return Ok(false);
@@ -264,7 +264,7 @@ async fn remove_volume(engine: &Engine, name: &str) -> Result<bool> {
     {
         Ok(()) => Ok(true),
         Err(error) if is_absent(&error) || is_conflict(&error) => Ok(false),
-        Err(error) => Err(failed(&format!("remove the volume `{name}`"), error)),
+        Err(error) => Err(engine.failed(&format!("remove the volume `{name}`"), error)),
     }
 }
 

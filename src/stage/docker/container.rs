@@ -14,8 +14,9 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::engine::{Engine, Reach, failed, is_absent, is_conflict, reason};
+use super::engine::{Engine, Reach, is_absent, is_conflict, reason};
 use super::image::without_server;
+use super::limits::Limits;
 use crate::stage::Host;
 use crate::{Error, Result};
 
@@ -33,17 +34,6 @@ const LOG_LINES: usize = 20;
 
 /// A longer line is cut: one statement in a server log can be megabytes.
 const LINE_BYTES: usize = 2000;
-
-/// What a stage's container may use.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Limits {
-    /// Processors, in fractions; None: all.
-    pub cpus: Option<f64>,
-    /// Memory, without any swap on top; None: all.
-    pub memory_bytes: Option<i64>,
-    /// Size of /dev/shm, which parallel queries need; None: 1 GiB.
-    pub shm_bytes: Option<i64>,
-}
 
 /// A container to be made.
 pub(super) struct Spec {
@@ -127,6 +117,32 @@ impl Spec {
         self
     }
 
+    /// Labels the volumes that the image itself asks for, as its containers are labelled. The engine makes
+    /// them in any case; one that it lost sight of would be nobody's for ever.
+    fn own_volumes(mut self, declared: &[String]) -> Self {
+        let labels = self.body.labels.clone().unwrap_or_default();
+        let host = self.body.host_config.get_or_insert_default();
+        let mounts = host.mounts.get_or_insert_default();
+        for path in declared {
+            let path = path.trim_end_matches('/');
+            let is_mounted = |mount: &Mount| mount.target.as_deref() == Some(path);
+            if path.is_empty() || mounts.iter().any(is_mounted) {
+                continue;
+            }
+            // With what the image has there: no `no_copy`.
+            mounts.push(Mount {
+                target: Some(path.to_owned()),
+                typ: Some(MountType::VOLUME),
+                volume_options: Some(MountVolumeOptions {
+                    labels: Some(labels.clone()),
+                    ..MountVolumeOptions::default()
+                }),
+                ..Mount::default()
+            });
+        }
+        self
+    }
+
     pub(super) fn limits(mut self, limits: &Limits) -> Self {
         let host = self.body.host_config.get_or_insert_default();
         #[expect(clippy::cast_possible_truncation, reason = "a count of processors")]
@@ -184,6 +200,13 @@ pub(super) struct Container {
 
 /// Makes a container; nothing runs yet.
 pub(super) async fn create(engine: &Engine, spec: Spec) -> Result<Container> {
+    let image = spec.body.image.as_deref().unwrap_or_default();
+    // An image that is gone is told of by the container that cannot be made.
+    let declared = match engine.api.inspect_image(image).await {
+        Ok(found) => found.config.and_then(|config| config.volumes),
+        Err(_) => None,
+    };
+    let spec = spec.own_volumes(&declared.unwrap_or_default());
     let options = spec
         .name
         .as_deref()
@@ -193,7 +216,7 @@ pub(super) async fn create(engine: &Engine, spec: Spec) -> Result<Container> {
         .create_container(options, spec.body)
         .await
         .map_err(|error| {
-            failed(
+            engine.failed(
                 &format!("make a container of the image `{}`", spec.image),
                 error,
             )
@@ -241,8 +264,7 @@ impl Container {
                 if why.contains("/bin/sh") && why.contains("no such file") {
                     return without_server(&self.image);
                 }
-                let failure = failed(
-                    &format!("start a container of the image `{}`", self.image),
+                let failure = engine.failed(&format!("start a container of the image `{}`", self.image),
                     error,
                 );
                 if why.contains("port is already allocated") || why.contains("address already in use")
@@ -278,7 +300,7 @@ impl Container {
                     self.image
                 ));
             }
-            failed("say how the container is", error)
+            engine.failed("say how the container is", error)
         })?;
         Ok(inspected.state.unwrap_or_default())
     }
@@ -290,7 +312,7 @@ impl Container {
             .api
             .inspect_container(&self.id, None::<InspectContainerOptions>)
             .await
-            .map_err(|error| failed("say where the container listens", error))?;
+            .map_err(|error| engine.failed("say where the container listens", error))?;
         let network = inspected.network_settings.unwrap_or_default();
         let mut addresses = Vec::new();
         let published = network
@@ -343,7 +365,7 @@ impl Container {
         {
             Ok(_) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(failed("look into the container", error)),
+            Err(error) => Err(engine.failed("look into the container", error)),
         }
     }
 
@@ -365,7 +387,7 @@ impl Container {
                 Ok(piece) => archive.extend_from_slice(&piece),
                 Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => {
-                    return Err(failed(&format!("read `{path}` in the container"), error));
+                    return Err(engine.failed(&format!("read `{path}` in the container"), error));
                 }
             }
         }
@@ -400,11 +422,11 @@ impl Container {
     pub(super) async fn stop(&self, engine: &Engine, patience: Duration) -> Result<()> {
         let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let api = engine.unhurried();
         engine
-            .unhurried()
-            .stop_container(&self.id, Some(options))
-            .await
-            .map_err(|error| failed("stop the container", error))
+            .attended(api.stop_container(&self.id, Some(options)))
+            .await?
+            .map_err(|error| engine.failed("stop the container", error))
     }
 
     /// Removes it with its own volumes, running or not. Gone already is as good.
@@ -439,11 +461,9 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<()> {
         .v(true)
         .build();
     for _ in 0..50 {
-        match engine
-            .unhurried()
-            .remove_container(id, Some(options.clone()))
-            .await
-        {
+        let api = engine.unhurried();
+        let removing = api.remove_container(id, Some(options.clone()));
+        match engine.attended(removing).await? {
             Ok(()) => return Ok(()),
             Err(error) if is_absent(&error) => return Ok(()),
             // "Removal is already in progress": somebody else's, or an abandoned request of ours.
@@ -451,8 +471,9 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => {
-                return Err(failed(&format!("remove the container `{id}`"), error)
-                    .help("`lockproof clean` tries again"));
+                return Err(engine
+                    .failed(&format!("remove the container `{id}`"), error)
+                    .or_help("`lockproof clean` tries again"));
             }
         }
     }
@@ -590,6 +611,27 @@ mod tests {
             "exit status 137, killed because it used more memory than it may"
         );
         assert!(advice("i", &killed, &[]).is_some());
+    }
+
+    #[test]
+    fn an_image_s_own_volumes_are_labelled_like_their_container() {
+        let labels = HashMap::from([("lockproof.role".to_owned(), "run".to_owned())]);
+        let spec = Spec::script("i", "i", "", Vec::new())
+            .labels(labels.clone())
+            .volume(Some("base"), "/base", Access::ReadOnly, HashMap::new())
+            .own_volumes(&["/base".to_owned(), "/data/".to_owned()]);
+        let mounts = spec.body.host_config.unwrap_or_default().mounts;
+        let mounts = mounts.unwrap_or_default();
+        let shown: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.target.as_deref(), mount.source.as_deref()))
+            .collect();
+        assert_eq!(
+            shown,
+            [(Some("/base"), Some("base")), (Some("/data"), None)]
+        );
+        let options = mounts[1].volume_options.clone().unwrap_or_default();
+        assert_eq!((options.labels, options.no_copy), (Some(labels), None));
     }
 
     #[test]

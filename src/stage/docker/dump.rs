@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::container::{self, Container, Spec};
-use super::engine::{Engine, Reach, failed};
+use super::engine::{Engine, Reach};
 use super::image::ImageInfo;
 use super::owner::Lock;
 use crate::stage::dump::Dump;
@@ -81,7 +81,7 @@ async fn run(
     endpoint: &Endpoint,
     dump: &Dump<'_>,
 ) -> Result<ToolOutput> {
-    let lost = |error| failed("run `pg_dump` in the container", error);
+    let lost = |error| engine.failed("run `pg_dump` in the container", error);
     let environment = endpoint
         .environment()
         .into_iter()
@@ -184,7 +184,7 @@ async fn take_out(engine: &Engine, container: &Container, into: &Path) -> Result
                 }
             }
             Err(error) => {
-                broken = Some(failed("take the dump out of the container", error));
+                broken = Some(engine.failed("take the dump out of the container", error));
                 break;
             }
         }

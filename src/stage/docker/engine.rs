@@ -82,12 +82,43 @@ impl Engine {
         self.api.clone().with_timeout(UNHURRIED)
     }
 
+    /// The engine refused or failed to do something, or is not there any more.
+    pub(super) fn failed(&self, what: &str, error: EngineError) -> Error {
+        let why = reason(&error);
+        if is_lost(&error) {
+            return self.lost(&format!("when it was to {what}: {why}"));
+        }
+        let failure = Error::stage(format!("the container engine could not {what}: {why}"));
+        if why.contains("no space left on device") {
+            return failure
+                .help("free disk space; `lockproof clean --all` removes cached bases too");
+        }
+        match error {
+            EngineError::DockerResponseServerError { .. }
+            | EngineError::DockerStreamError { .. } => failure,
+            _ => failure.help("see whether the engine still runs: `lockproof doctor`"),
+        }
+    }
+
+    /// The engine answered before, and now nobody does. What it still holds of ours, it has again when
+    /// it is back.
+    pub(super) fn lost(&self, when_and_why: &str) -> Error {
+        Error::stage(format!(
+            "the container engine at `{}` was lost {when_and_why}",
+            self.host
+        ))
+        .help(
+            "start it again (`lockproof doctor` says whether it answers), then `lockproof clean` removes \
+             what is left on it",
+        )
+    }
+
     pub(super) async fn describe(&self) -> Result<EngineInfo> {
         let version = self
             .api
             .version()
             .await
-            .map_err(|error| failed("say its version", error))?;
+            .map_err(|error| self.failed("say its version", error))?;
         let component = version
             .components
             .unwrap_or_default()
@@ -196,21 +227,6 @@ fn unanswered(failures: &[(String, String)]) -> Error {
     error.help(help)
 }
 
-/// The engine refused or failed to do something.
-pub(super) fn failed(what: &str, error: EngineError) -> Error {
-    let why = reason(&error);
-    let failure = Error::stage(format!("the container engine could not {what}: {why}"));
-    if why.contains("no space left on device") {
-        return failure.help("free disk space; `lockproof clean --all` removes cached bases too");
-    }
-    match error {
-        EngineError::DockerResponseServerError { .. } | EngineError::DockerStreamError { .. } => {
-            failure
-        }
-        _ => failure.help("see whether the engine still runs: `lockproof doctor`"),
-    }
-}
-
 /// The engine's own words, without bollard's around them, and every cause below.
 pub(super) fn reason(error: &EngineError) -> String {
     match error {
@@ -237,6 +253,17 @@ pub(super) fn reason(error: &EngineError) -> String {
             text
         }
     }
+}
+
+/// Whether nobody answered: the connection was refused or broke off, or nothing came through it.
+pub(super) fn is_lost(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::HyperLegacyError { .. }
+            | EngineError::HyperResponseError { .. }
+            | EngineError::IOError { .. }
+            | EngineError::RequestTimeoutError
+    )
 }
 
 /// Whether the engine says that there is no such thing.

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::container::Container;
-use super::engine::{Engine, failed};
+use super::engine::Engine;
 use super::place;
 use crate::stage::lines::Lines;
 use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Watch};
@@ -126,7 +126,7 @@ impl ContainerTools<'_> {
         stdin: Option<ToolInput>,
         ear: Ear<'_>,
     ) -> Result<ToolOutput> {
-        let lost = |error| failed("run a program in the container", error);
+        let lost = |error| self.engine.failed("run a program in the container", error);
         let options = CreateExecOptions {
             attach_stdin: Some(stdin.is_some()),
             attach_stdout: Some(true),
@@ -185,14 +185,17 @@ impl ContainerTools<'_> {
         };
         // Whoever ends first: a program may end without reading everything, and an unreadable input
         // must not pass for its end.
-        tokio::pin!(read, write);
-        tokio::select! {
-            ended = &mut read => ended?,
-            written = &mut write => {
-                written?;
-                read.await?;
+        let both = async {
+            tokio::pin!(read, write);
+            tokio::select! {
+                ended = &mut read => ended,
+                written = &mut write => {
+                    written?;
+                    read.await
+                }
             }
-        }
+        };
+        self.engine.attended(both).await??;
         Ok(ToolOutput {
             status: self.status(&exec.id).await?,
             stdout: stdout.end(),
@@ -208,7 +211,7 @@ impl ContainerTools<'_> {
                 .api
                 .inspect_exec(exec)
                 .await
-                .map_err(|error| failed("say how a program ended", error))?;
+                .map_err(|error| self.engine.failed("say how a program ended", error))?;
             if state.running != Some(true) {
                 // 128 + n comes from the engine for a signal, as from a shell.
                 return Ok(state

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use bollard::models::ImageConfig;
+use bollard::errors::Error as EngineError;
+use bollard::models::{CreateImageInfo, ImageConfig};
 use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 
 use super::container::{self, Spec};
-use super::engine::{Engine, failed, is_absent, reason};
+use super::engine::{Engine, is_absent, is_lost, reason};
 use super::owner;
 use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
@@ -32,7 +33,7 @@ pub(super) async fn find(engine: &Engine, image: &str) -> Result<Option<ImageInf
     let inspected = match engine.api.inspect_image(image).await {
         Ok(inspected) => inspected,
         Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed(&format!("look for the image `{image}`"), error)),
+        Err(error) => return Err(engine.failed(&format!("look for the image `{image}`"), error)),
     };
     let id = inspected.id.unwrap_or_else(|| image.to_owned());
     let config = inspected.config.unwrap_or_default();
@@ -56,10 +57,25 @@ pub(super) async fn find(engine: &Engine, image: &str) -> Result<Option<ImageInf
 /// Whether the engine has it, whatever is in it.
 pub(super) async fn exists(engine: &Engine, image: &str) -> Result<bool> {
     match engine.api.inspect_image(image).await {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(is_called(image, &found.repo_tags.unwrap_or_default())),
         Err(error) if is_absent(&error) => Ok(false),
-        Err(error) => Err(failed(&format!("look for the image `{image}`"), error)),
+        Err(error) => Err(engine.failed(&format!("look for the image `{image}`"), error)),
     }
+}
+
+/// Whether one of its names is that one: Podman also finds `postgres:17` where there is only a
+/// `somebody/postgres:17`, and that is another image.
+fn is_called(image: &str, names: &[String]) -> bool {
+    let wanted = short(image);
+    names.iter().any(|name| short(name) == wanted)
+}
+
+/// Without what engines put in front of a name that says no registry.
+fn short(name: &str) -> &str {
+    ["docker.io/library/", "docker.io/", "localhost/"]
+        .iter()
+        .find_map(|registry| name.strip_prefix(registry))
+        .unwrap_or(name)
 }
 
 /// Present, or pulled.
@@ -71,11 +87,31 @@ pub(super) async fn ensure(engine: &Engine, image: &str, watch: &dyn Watch) -> R
     let options = CreateImageOptionsBuilder::default()
         .from_image(&with_tag(image))
         .build();
-    let mut progress = engine.api.create_image(Some(options), None, None);
+    let progress = engine.api.create_image(Some(options), None, None);
+    engine
+        .attended(follow(progress, engine, image, watch))
+        .await??;
+    find(engine, image)
+        .await?
+        .ok_or_else(|| unavailable(image, "it was pulled, but is not there"))
+}
+
+/// Tells how far a pull is, to its end. A registry that stalls is waited for, as Docker's own client does.
+async fn follow(
+    progress: impl Stream<Item = std::result::Result<CreateImageInfo, EngineError>>,
+    engine: &Engine,
+    image: &str,
+    watch: &dyn Watch,
+) -> Result<()> {
+    tokio::pin!(progress);
+    let mut is_retrying = false;
     // None until the engine tells a layer's size: before it knows all, there is no total.
     let mut layers: HashMap<String, Option<(u64, u64)>> = HashMap::new();
     while let Some(message) = progress.next().await {
-        let message = message.map_err(|error| unavailable(image, &reason(&error)))?;
+        let message = message.map_err(|error| match &error {
+            lost if is_lost(lost) => engine.failed(&format!("pull the image `{image}`"), error),
+            told => unavailable(image, &reason(told)),
+        })?;
         // An unpacked layer counts from zero again: only what comes over the wire is progress.
         let Some(layer) = message.id else {
             continue;
@@ -89,14 +125,19 @@ pub(super) async fn ensure(engine: &Engine, image: &str, watch: &dyn Watch) -> R
                 let done = layers.values().flatten().map(|(done, _)| done).sum();
                 let total: Option<u64> = layers.values().map(|layer| Some((*layer)?.1)).sum();
                 watch.advance(done, total);
+                if std::mem::take(&mut is_retrying) {
+                    watch.detail("");
+                }
             }
             (Some("Extracting"), _) => watch.detail("unpacking"),
+            (Some(status), _) if status.starts_with("Retrying") => {
+                watch.detail("the registry broke off, the engine tries again");
+                is_retrying = true;
+            }
             _ => {}
         }
     }
-    find(engine, image)
-        .await?
-        .ok_or_else(|| unavailable(image, "it was pulled, but is not there"))
+    Ok(())
 }
 
 /// An image that is neither here nor can be had.
@@ -184,6 +225,20 @@ mod tests {
         assert_eq!(with_tag("postgres:17"), "postgres:17");
         assert_eq!(with_tag("here:5000/postgres"), "here:5000/postgres:latest");
         assert_eq!(with_tag("postgres@sha256:00"), "postgres@sha256:00");
+    }
+
+    #[test]
+    fn an_image_goes_by_its_own_names_only() {
+        let called = |image: &str, name: &str| is_called(image, &[name.to_owned()]);
+        assert!(called("postgres:17", "postgres:17"));
+        assert!(called("postgres:17", "docker.io/library/postgres:17"));
+        assert!(called(
+            "lockproof/postgres:17",
+            "localhost/lockproof/postgres:17"
+        ));
+        assert!(called("docker.io/library/postgres:17", "postgres:17"));
+        assert!(!called("postgres:17", "localhost/lockproof/postgres:17"));
+        assert!(!called("postgres:17", "postgres:15"));
     }
 
     #[test]

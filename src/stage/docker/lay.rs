@@ -2,9 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -13,10 +10,10 @@ use super::clean;
 use super::container::{self, Access, Spec};
 use super::engine::Engine;
 use super::image;
-use super::place::{self, Sent};
+use super::place;
 use crate::stage::admin::Admin;
 use crate::stage::physical::adopt;
-use crate::stage::{Fill, Origin, Unit, Watch, physical};
+use crate::stage::{Fill, Origin, Unit, Watch};
 use crate::{Error, Result};
 
 /// Where another volume is mounted.
@@ -46,13 +43,14 @@ pub(super) async fn identity(
             let control = container
                 .read_bytes(engine, &format!("{SOURCE}/{path}/global/pg_control"))
                 .await;
-            container.remove(engine).await?;
+            let removed = container.remove(engine).await;
             let control = control?.ok_or_else(|| {
                 Error::stage(format!(
                     "there is no data folder at `{path}` in the volume `{volume}`"
                 ))
                 .help("name the folder in it with `source.path`")
             })?;
+            removed?;
             Ok(Sha256::digest(&control)
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
@@ -92,9 +90,7 @@ pub(super) async fn lay<F: Fill>(
     match origin {
         Origin::New => return Ok(Admin::ours()),
         Origin::Files(files) => {
-            files.refuse_running()?;
-            watch.measured("comparing the base backup with its manifest", Unit::Bytes);
-            verified = verify(files, watch).await?;
+            verified = files.compare(watch).await?;
             conf = files.conf()?;
         }
         Origin::Image { image, path } => {
@@ -152,9 +148,11 @@ pub(super) async fn lay<F: Fill>(
         }
     }
     .await;
-    container.remove(engine).await?;
+    let removed = container.remove(engine).await;
+    let superuser = adopted?.superuser;
+    removed?;
     Ok(Admin {
-        superuser: adopted?.superuser,
+        superuser,
         database: base.request.database.clone(),
     })
 }
@@ -199,42 +197,9 @@ async fn take(
         Ok(conf)
     }
     .await;
-    container.remove(engine).await?;
-    taken
-}
-
-async fn verify(files: &physical::Files, watch: &dyn Watch) -> Result<bool> {
-    let (files, total) = (files.clone(), files.bytes());
-    let (sent, done) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    /// Dropped with the future that waits: nobody reads on for nothing.
-    struct Stop(Arc<AtomicBool>);
-    impl Drop for Stop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let _stop = Stop(Arc::clone(&done));
-    let count: Sent = Arc::clone(&sent);
-    let working = tokio::task::spawn_blocking(move || {
-        files.verify(&|bytes| {
-            count.fetch_add(bytes, Ordering::Relaxed);
-            !done.load(Ordering::Relaxed)
-        })
-    });
-    tokio::pin!(working);
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    loop {
-        tokio::select! {
-            verified = &mut working => {
-                return verified
-                    .map_err(|error| Error::defect("verifying a backup broke off").because(error))?;
-            }
-            _ = ticks.tick() => watch.advance(sent.load(Ordering::Relaxed), Some(total)),
-        }
-    }
+    let removed = container.remove(engine).await;
+    let conf = taken?;
+    removed.map(|()| conf)
 }
 
 /// Where a member of an archive goes in the volume.

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_types, reason = "bollard's own API is of hash maps")]
 
 mod address;
+mod attend;
 mod base;
 mod clean;
 mod cold;
@@ -16,27 +17,41 @@ mod engine;
 mod exec;
 mod image;
 mod lay;
+mod limits;
 mod owner;
 mod place;
 mod ready;
 mod run;
 mod shelf;
 mod ssh;
+mod ssh_folder;
 mod usage;
 
 pub use base::Base;
 pub use clean::{Leftover, LeftoverKind, Sweep};
-pub use container::Limits;
 pub use engine::EngineInfo;
 pub(super) use exec::Programs;
 pub use image::ImageInfo;
+pub use limits::Limits;
 pub use owner::Owner;
 pub use run::DockerStage;
-pub use shelf::BaseFacts;
+
+use std::path::PathBuf;
 
 use crate::Result;
+use crate::stage::cached::Cached;
 use crate::stage::dump::Dump;
 use crate::stage::{Endpoint, Fill, Request, ToolOutput, Watch};
+
+/// Removes what connections by `ssh` left on this machine whose processes were killed; asks no engine.
+///
+/// # Errors
+/// A folder of theirs cannot be removed.
+pub fn sweep_connections() -> Result<Vec<PathBuf>> {
+    ssh_folder::sweep(&std::env::temp_dir())
+}
+/// How long an engine may take over a request that was given up.
+const SETTLING: std::time::Duration = std::time::Duration::from_millis(400);
 
 /// The provider: a container engine that answered.
 #[derive(Clone)]
@@ -117,7 +132,7 @@ impl Docker {
     }
 
     /// The finished bases, by name.
-    pub async fn bases(&self) -> Result<Vec<BaseFacts>> {
+    pub async fn bases(&self) -> Result<Vec<Cached>> {
         shelf::list(&self.engine).await
     }
 
@@ -136,9 +151,25 @@ impl Docker {
         clean::remove_base_named(&self.engine, name).await
     }
 
+    /// Removes what one run made and had begun: looks until nothing more comes of a request that was
+    /// given up.
+    pub async fn abandon(&self, run_id: &str) -> Result<()> {
+        let removing = async {
+            for pause in [SETTLING, SETTLING * 2] {
+                // What fails now is tried again: only the last word is told.
+                let _ = clean::remove_run(&self.engine, run_id).await;
+                tokio::time::sleep(pause).await;
+            }
+            clean::remove_run(&self.engine, run_id).await.map(drop)
+        };
+        self.engine.attended(removing).await?
+    }
+
     /// Removes what one run made, once its futures are dropped: for the way out after a signal.
     /// What the engine was still making at that moment is left to `clean`.
     pub async fn remove_run(&self, run_id: &str) -> Result<Vec<String>> {
-        clean::remove_run(&self.engine, run_id).await
+        self.engine
+            .attended(clean::remove_run(&self.engine, run_id))
+            .await?
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::base::MOUNT;
 use super::container::Container;
-use super::engine::{Engine, failed};
+use super::engine::Engine;
 use super::lay::inside;
 use crate::stage::physical::{Files, Piece, is_left_out, wal_name};
 use crate::stage::{Unit, Watch};
@@ -59,7 +59,7 @@ pub(super) async fn place(
     match upload(engine, container, PLACED, total, packing, watch).await? {
         Uploaded::Whole => Ok(format!("{PLACED}/{inside}")),
         Uploaded::Unreadable(error) => Err(unreadable(error)),
-        Uploaded::Refused(error) => Err(failed(
+        Uploaded::Refused(error) => Err(engine.failed(
             &format!("take `{}` into the container", path.display()),
             error,
         )),
@@ -82,10 +82,9 @@ pub(super) async fn lay(
         )
         .because(error)
         .help("copy or take it again, and compare its size with the original's")),
-        Uploaded::Refused(error) => Err(failed(
-            "take the physical snapshot into the container",
-            error,
-        )),
+        Uploaded::Refused(error) => {
+            Err(engine.failed("take the physical snapshot into the container", error))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::base::{self, Base};
 use super::container::{self, Access, Container, Spec};
 use super::engine::{Engine, Reach};
 use super::exec::{ContainerTools, Programs};
+use super::limits;
 use super::owner::Lock;
 use super::ready;
 use crate::stage::{
@@ -25,6 +26,7 @@ pub struct DockerStage {
     name: String,
     endpoint: Endpoint,
     cloned: Cloned,
+    broken_limits: Option<String>,
     lock: Lock,
 }
 
@@ -49,7 +51,7 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     let spec = Spec::script(
         &base.image.name,
         &base.image.id,
-        include_str!("scripts/run.sh"),
+        &format!("{}{}", limits::SCRIPT, include_str!("scripts/run.sh")),
         base::server(request, &[], "/lockproof/run"),
     )
     .named(name.clone())
@@ -66,8 +68,9 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     watch.measured("cloning the base", Unit::Bytes);
     let container = container::create(engine, spec).await?;
     match bring_up(engine, &container, base, watch).await {
-        Ok((endpoint, cloned)) => Ok(DockerStage {
+        Ok((endpoint, cloned, broken_limits)) => Ok(DockerStage {
             cloned,
+            broken_limits,
             engine: engine.clone(),
             container,
             name,
@@ -88,7 +91,7 @@ async fn bring_up(
     container: &Container,
     base: &Base,
     watch: &dyn Watch,
-) -> Result<(Endpoint, Cloned)> {
+) -> Result<(Endpoint, Cloned, Option<String>)> {
     let begun = Instant::now();
     container.start(engine).await?;
     let cloned = async {
@@ -112,10 +115,13 @@ async fn bring_up(
             _ => CloneMethod::Copy,
         },
         took: begun.elapsed(),
+        kept_bytes: 0,
     };
+    let broken_limits = limits::broken(engine, container, &base.limits).await?;
     watch.phase("starting the server");
     let server = ready::ready(engine, container, START, &base.admin).await?;
-    Ok((server.in_database(&base.request.database), cloned))
+    let endpoint = server.in_database(&base.request.database);
+    Ok((endpoint, cloned, broken_limits))
 }
 
 /// Tells how much of the base is cloned, until it is dropped.
@@ -231,6 +237,11 @@ impl DockerStage {
     /// How its data were cloned from the base.
     pub fn cloned(&self) -> &Cloned {
         &self.cloned
+    }
+
+    /// A line about the limits that were asked for and are not in force; None: all are.
+    pub fn broken_limits(&self) -> Option<&str> {
+        self.broken_limits.as_deref()
     }
 
     /// The name of its container.

@@ -14,13 +14,14 @@ use jiff::Timestamp;
 
 use super::base::{COMPLETE, MOUNT};
 use super::container::{self, Access, Container, Spec};
-use super::engine::{Engine, failed, is_absent};
+use super::engine::{Engine, is_absent};
 use super::image::ImageInfo;
 use super::owner::{self, BASE, IMAGE, Owner};
 use super::usage::{self, Claim};
 use super::{base, clean};
-use crate::stage::Request;
 use crate::stage::admin::Admin;
+use crate::stage::cached::Cached;
+use crate::stage::{Request, StageKind};
 use crate::{Error, Result};
 
 const USED: &str = "used";
@@ -35,37 +36,6 @@ const MADE_AT: &str = "lockproof.made";
 
 /// So many bases are looked into at once.
 const AT_ONCE: usize = 4;
-
-/// A base of an engine, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseFacts {
-    /// The name of its volume.
-    pub volume: String,
-    /// What identifies it, in 24 hex digits.
-    pub key: String,
-    /// What it holds: the request's digest; None, as below: made before bases said so.
-    pub base_digest: Option<String>,
-    /// The snapshot's name.
-    pub snapshot: Option<String>,
-    /// The database that it holds.
-    pub database: Option<String>,
-    /// The major of its server.
-    pub server_version: Option<String>,
-    /// The name of its image.
-    pub image: Option<String>,
-    /// The size of its files; None: its image is gone, so nobody can look.
-    pub bytes: Option<u64>,
-    /// About how many rows its tables have.
-    pub rows: Option<u64>,
-    /// When it was begun.
-    pub made_at: Option<Timestamp>,
-    /// When a run last began to use it.
-    pub used_at: Option<Timestamp>,
-    /// The version of lockproof that made it.
-    pub made_by: Option<String>,
-    /// True while a run uses it.
-    pub in_use: bool,
-}
 
 /// What a base's labels say of it.
 pub(super) fn labels(
@@ -90,12 +60,12 @@ pub(super) fn labels(
 }
 
 /// The finished bases of the engine, by name.
-pub(super) async fn list(engine: &Engine) -> Result<Vec<BaseFacts>> {
+pub(super) async fn list(engine: &Engine) -> Result<Vec<Cached>> {
     let volumes = clean::bases(engine).await?;
     let looks = volumes
         .into_iter()
         .map(|(volume, labels)| look(engine, volume, labels));
-    let found: Vec<Option<BaseFacts>> = futures_util::stream::iter(looks)
+    let found: Vec<Option<Cached>> = futures_util::stream::iter(looks)
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -106,11 +76,11 @@ async fn look(
     engine: &Engine,
     volume: String,
     labels: HashMap<String, String>,
-) -> Result<Option<BaseFacts>> {
+) -> Result<Option<Cached>> {
     let created = match engine.api.inspect_volume(&volume).await {
         Ok(found) => found.created_at.map(|at| at.to_string()),
         Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed("look at a base's volume", error)),
+        Err(error) => return Err(engine.failed("look at a base's volume", error)),
     };
     let image = labels.get(IMAGE).cloned().unwrap_or_default();
     let mut in_use = matches!(usage::claim(&labels), Claim::Taken);
@@ -126,7 +96,7 @@ async fn look(
     let seen = match engine.api.inspect_image(&image).await {
         Ok(_) => Some(look_inside(engine, &volume, &image).await?),
         Err(error) if is_absent(&error) => None,
-        Err(error) => return Err(failed("look for a base's image", error)),
+        Err(error) => return Err(engine.failed("look for a base's image", error)),
     };
     let seen = match seen {
         // Unfinished: `clean` removes it, or its maker is at it.
@@ -135,10 +105,12 @@ async fn look(
         None => Inside::default(),
     };
     let label = |name: &str| labels.get(name).cloned();
-    Ok(Some(BaseFacts {
-        key: label(BASE).unwrap_or_default(),
-        base_digest: label(DIGEST),
+    Ok(Some(Cached {
+        id: label(BASE).unwrap_or_default(),
         snapshot: label(SNAPSHOT),
+        stage: StageKind::Docker,
+        place: volume.clone(),
+        digest: label(DIGEST),
         database: label(DATABASE),
         server_version: label(SERVER),
         image: label(IMAGE_NAME),
@@ -147,8 +119,8 @@ async fn look(
         rows: seen.rows,
         made_at: label(MADE_AT).or(created).and_then(|at| at.parse().ok()),
         used_at: seen.used_at,
-        volume,
         in_use,
+        key: volume,
     }))
 }
 
@@ -182,8 +154,9 @@ async fn look_inside(engine: &Engine, volume: &str, image: &str) -> Result<Optio
         }))
     }
     .await;
-    container.remove(engine).await?;
-    seen
+    let removed = container.remove(engine).await;
+    let seen = seen?;
+    removed.map(|()| seen)
 }
 
 /// Who may do everything in a base, which is noted as used now; None: it is not finished. One
@@ -206,8 +179,10 @@ pub(super) async fn use_if_complete(
         // A base whose use cannot be noted serves all the same.
         let _ = note_use(engine, &container).await;
     }
-    container.remove(engine).await?;
-    Ok(complete?.map(|complete| {
+    let removed = container.remove(engine).await;
+    let complete = complete?;
+    removed?;
+    Ok(complete.map(|complete| {
         // Kilobytes, rows, superuser, a database of it; a line each.
         let mut lines = complete.lines().skip(2).map(str::to_owned);
         let ours = Admin::ours();
@@ -253,7 +228,7 @@ async fn note_use(engine: &Engine, container: &Container) -> Result<()> {
             bollard::body_full(archive.into()),
         )
         .await
-        .map_err(|error| failed("note the use of a base", error))
+        .map_err(|error| engine.failed("note the use of a base", error))
 }
 
 /// When a file was last written; None: there is none, or the engine does not say.
@@ -270,6 +245,6 @@ async fn time(engine: &Engine, container: &Container, path: &str) -> Result<Opti
             .modification_time
             .and_then(|at| at.to_string().parse().ok())),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("look into a base", error)),
+        Err(error) => Err(engine.failed("look into a base", error)),
     }
 }

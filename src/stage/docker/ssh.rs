@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::ssh_folder::Folder;
+
 /// Where an engine listens unless the URL has a path.
 const SOCKET: &str = "/var/run/docker.sock";
 
@@ -32,7 +34,7 @@ struct Destination {
 pub(super) struct Tunnel {
     /// Its standard input is held open: when this process dies, the other side reads its end.
     _ssh: Child,
-    folder: tempfile::TempDir,
+    folder: Folder,
     destination: Destination,
     forwards: AtomicU32,
 }
@@ -41,11 +43,8 @@ impl Tunnel {
     /// Connects; never asks the user anything.
     pub(super) async fn open(url: &str) -> Result<Self, String> {
         let destination = parse(url)?;
-        // Short: a socket's path has some 100 bytes, and ssh makes a longer one of it.
-        let folder = tempfile::Builder::new()
-            .prefix("lockproof-ssh-")
-            .tempdir()
-            .map_err(|error| format!("no folder for its sockets: {error}"))?;
+        let folder =
+            Folder::make().map_err(|error| format!("no folder for its sockets: {error}"))?;
         let words = folder.path().join("log");
         let log = std::fs::File::create(&words)
             .map_err(|error| format!("cannot write `{}`: {error}", words.display()))?;

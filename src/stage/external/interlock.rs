@@ -213,17 +213,24 @@ fn denied_word(name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Refuses a server that is on the list; what else is seen of it stands below.
+pub(in crate::stage) fn refuse_listed(suspicions: &[Suspicion], database: &str) -> Result<()> {
+    let is_listed = |suspicion: &Suspicion| matches!(suspicion, Suspicion::Listed { .. });
+    if !suspicions.iter().any(is_listed) {
+        return Ok(());
+    }
+    Err(Error::stage(format!(
+        "the server of `{database}` is production, by the list of `--production`"
+    ))
+    .details(suspicions.iter().map(Suspicion::to_string)))
+}
+
 /// Passes a server with nothing suspicious, or whose user confirmed it by its database's name.
 pub fn refuse(suspicions: &[Suspicion], database: &str, confirmation: Option<&str>) -> Result<()> {
     let seen = || suspicions.iter().map(Suspicion::to_string);
-    let is_listed = |suspicion: &Suspicion| matches!(suspicion, Suspicion::Listed { .. });
-    if suspicions.iter().any(is_listed) {
-        return Err(Error::stage(format!(
-            "the server of `{database}` is production, by the list of `--production`"
-        ))
-        .details(seen())
-        .help("name another server; no confirmation opens one that is on the list"));
-    }
+    refuse_listed(suspicions, database).map_err(|error| {
+        error.help("name another server; no confirmation opens one that is on the list")
+    })?;
     if suspicions.contains(&Suspicion::Standby) {
         return Err(Error::stage(format!(
             "the server of `{database}` is a standby: no migration can run on it"

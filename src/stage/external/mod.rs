@@ -11,6 +11,7 @@ mod service;
 mod settle;
 mod url;
 
+pub(super) use interlock::refuse_listed;
 pub use interlock::{Suspicion, examine, listed, refuse};
 
 use crate::Result;

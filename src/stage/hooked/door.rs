@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::stage::Endpoint;
 use crate::stage::connect::connect;
-use crate::stage::external::{Suspicion, examine};
+use crate::stage::external::{self, Suspicion, examine, listed};
 use crate::{Error, Result};
 
 /// A session that looks and leaves.
@@ -68,18 +68,34 @@ fn is_final(error: &Error) -> bool {
     .any(|state| story.contains(&format!("(SQLSTATE {})", state.code())))
 }
 
-/// Refuses what is no fresh clone: others are at work there, or copy it. No marker is needed, and names
-/// say nothing: a clone of production has production's.
+/// Refuses an address on the list of production's, before anything is sent there.
+pub(super) fn refuse_listed(endpoint: &Endpoint, production: &[String]) -> Result<()> {
+    closed_to(&listed(endpoint, production), endpoint)
+}
+
+fn closed_to(suspicions: &[Suspicion], endpoint: &Endpoint) -> Result<()> {
+    external::refuse_listed(suspicions, &endpoint.database).map_err(|error| {
+        error.help(
+            "have `provision` print the URL of a clone; where the list has a name that clones share with what \
+             they are made of, name production's hosts in its place",
+        )
+    })
+}
+
+/// Refuses what is no fresh clone: others are at work there, or copy it. No marker is needed, and names that
+/// are not on the list say nothing: a clone of production has production's.
 pub(super) async fn refuse(
     client: &Client,
     endpoint: &Endpoint,
     confirmation: Option<&str>,
+    production: &[String],
 ) -> Result<()> {
-    let suspicions: Vec<Suspicion> = examine(client, endpoint, &[])
+    let suspicions: Vec<Suspicion> = examine(client, endpoint, production)
         .await?
         .into_iter()
         .filter(|suspicion| !matches!(suspicion, Suspicion::Unmarked | Suspicion::Name { .. }))
         .collect();
+    closed_to(&suspicions, endpoint)?;
     let database = &endpoint.database;
     let seen = suspicions.iter().map(Suspicion::to_string);
     if suspicions.contains(&Suspicion::Standby) {

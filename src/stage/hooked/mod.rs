@@ -20,7 +20,7 @@ use self::program::{Ended, Program};
 use self::record::Record;
 pub use self::record::{Left, left};
 use super::external::parse;
-use super::{Endpoint, Secret, Watch};
+use super::{CloneMethod, Cloned, Endpoint, Secret, Watch};
 use crate::{Error, Result};
 
 /// The programs, as the snapshot's description has them.
@@ -47,6 +47,8 @@ pub struct Hooked {
     pub folder: PathBuf,
     /// Where clones are written down.
     pub cache: PathBuf,
+    /// Names of production's hosts, databases and clusters: no clone has one of them.
+    pub production: Vec<String>,
 }
 
 /// A clone that answers.
@@ -56,6 +58,7 @@ pub struct HookedStage {
     record: Record,
     endpoint: Endpoint,
     url: Secret,
+    took: Duration,
 }
 
 impl Hooked {
@@ -67,12 +70,14 @@ impl Hooked {
     pub async fn start(&self, run_id: &str, watch: &dyn Watch) -> Result<HookedStage> {
         let mut record = Record::begin(&self.cache, run_id, &self.folder)?;
         let mut url = None;
+        let begun = Instant::now();
         match self.provision(&mut record, &mut url, watch).await {
             Ok((endpoint, url)) => Ok(HookedStage {
                 hooked: self.clone(),
                 record,
                 endpoint,
                 url,
+                took: begun.elapsed(),
             }),
             Err(error) => {
                 // It may have made something before it failed.
@@ -120,17 +125,28 @@ impl Hooked {
             .details(said)
             .help(URL_HELP));
         }
-        let printed = url.insert(Secret::new(printed));
+        let printed = url.insert(Secret::new(printed)).clone();
         let endpoint = parse(printed.reveal()).map_err(|error| {
             Error::stage(format!("the URL that `{shown}` printed cannot be used"))
                 .because(error)
                 .help(URL_HELP)
         })?;
-        record.reached_at(endpoint.shown())?;
+        if let Err(refused) = door::refuse_listed(&endpoint, &self.production) {
+            *url = None;
+            return Err(refused);
+        }
+        record.reached_at(Some(endpoint.shown()))?;
         watch.phase(&format!("waiting for `{}`", endpoint.shown()));
         let client = door::answering(&endpoint, deadline, shown).await?;
-        door::refuse(&client, &endpoint, self.hooks.confirmation.as_deref()).await?;
-        Ok((endpoint, printed.clone()))
+        let confirmation = self.hooks.confirmation.as_deref();
+        if let Err(refused) = door::refuse(&client, &endpoint, confirmation, &self.production).await
+        {
+            // Whatever may be production is not handed to the program that ends clones: that knows the clone's id.
+            *url = None;
+            record.reached_at(None)?;
+            return Err(refused);
+        }
+        Ok((endpoint, printed))
     }
 
     /// Ends a clone; what cannot be ended stays written down.
@@ -220,6 +236,7 @@ impl Left {
             hooks: hooks.clone(),
             folder: self.folder().to_owned(),
             cache: PathBuf::new(),
+            production: Vec::new(),
         };
         hooked.teardown(self.into_record(), None, watch).await
     }
@@ -231,6 +248,15 @@ impl HookedStage {
     /// How to reach it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// How long it took to make, until it answered.
+    pub fn cloned(&self) -> Cloned {
+        Cloned {
+            method: CloneMethod::Hook,
+            took: self.took,
+            kept_bytes: 0,
+        }
     }
 
     /// Has it ended.

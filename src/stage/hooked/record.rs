@@ -101,9 +101,9 @@ impl Record {
         self.write()
     }
 
-    /// Notes where it is.
-    pub fn reached_at(&mut self, shown: String) -> Result<()> {
-        self.facts.url = Some(shown);
+    /// Notes where it is; None: what was printed is no clone.
+    pub fn reached_at(&mut self, shown: Option<String>) -> Result<()> {
+        self.facts.url = shown;
         self.write()
     }
 

@@ -32,18 +32,7 @@ impl Ground<'_> {
         request: &Request,
         watch: &dyn Watch,
     ) -> Result<Adopted> {
-        files.refuse_running()?;
-        watch.measured("comparing the base backup with its manifest", Unit::Bytes);
-        let stop = Arc::new(Stop::default());
-        let total = files.bytes();
-        let checked = files.clone();
-        let verified = on_threads(Arc::clone(&stop), watch, total, move |stop| {
-            checked.verify(&|bytes| {
-                stop.add(bytes);
-                !stop.is_asked()
-            })
-        })
-        .await?;
+        let verified = files.compare(watch).await?;
         watch.measured("copying the physical snapshot", Unit::Bytes);
         for piece in &files.pieces {
             self.lay(piece, watch).await?;

@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::binaries::Installation;
-use super::copy::{Job, copy, on_threads};
+use super::copy::{Job, Made, copy, on_threads};
 use super::folder::{Folder, cannot, remove};
 use super::listing::Listing;
 use super::server::{Launch, Listen, Server, free_port};
+use super::spare::Spare;
 use super::tools::LocalTools;
 use super::tree::{Links, Stop};
 use super::user::Account;
 use super::{adopt, disk, shelf, sweep};
 use crate::stage::admin::{Admin, SUPERUSER};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{CloneMethod, Fill, Origin, Request, Unit, Watch, contents, shaping};
+use crate::stage::{Fill, Origin, Request, Unit, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised when bases are made in a way that older ones were not.
@@ -82,7 +83,7 @@ pub struct Base {
     pub(super) request: Request,
     pub(super) installation: Installation,
     pub(super) account: Account,
-    _in_use: File,
+    in_use: File,
 }
 
 impl Base {
@@ -119,8 +120,20 @@ impl Base {
         self.folder.join("data")
     }
 
+    /// Where the last run's clone may be.
+    pub(super) fn spare(&self) -> Spare {
+        Spare::of(&self.folder)
+    }
+
+    /// Nobody removes the folder while this is open either.
+    pub(super) fn also_in_use(&self) -> Result<File> {
+        self.in_use
+            .try_clone()
+            .map_err(|error| cannot("open the lock of", &self.folder, error))
+    }
+
     /// Clones its data, and sees on the way that they are what they were when it was made.
-    pub(super) async fn clone_into(&self, to: &Path, watch: &dyn Watch) -> Result<CloneMethod> {
+    pub(super) async fn clone_into(&self, to: &Path, watch: &dyn Watch) -> Result<Made> {
         let listing = Listing::read(&self.folder).ok_or_else(|| {
             Error::stage(format!(
                 "the restored snapshot `{}` has no list of its files any more",
@@ -199,7 +212,7 @@ pub(super) async fn prepare<F: Fill>(
                     request: request.clone(),
                     installation: installation.clone(),
                     account: account.clone(),
-                    _in_use: lock,
+                    in_use: lock,
                 });
             }
             lock.unlock()

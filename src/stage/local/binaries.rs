@@ -126,7 +126,9 @@ impl Found {
             return Ok(installation);
         }
         let wanted = match major {
-            Some(major) => format!("PostgreSQL {major}, which the snapshot was taken from,"),
+            Some(major) => {
+                format!("PostgreSQL {major}, which `--pg`, the scenario or the snapshot names,")
+            }
             None => format!("PostgreSQL {OLDEST_MAJOR} or newer"),
         };
         let package = major.map_or_else(|| "NN".to_owned(), |major| major.to_string());

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::folder::cannot;
 use super::tree::{Links, Stop, Tree, in_parallel};
@@ -40,6 +41,18 @@ impl Times {
             nanos(facts.mtime(), facts.mtime_nsec()),
             nanos(facts.ctime(), facts.ctime_nsec()),
         )
+    }
+
+    /// Whether both were modified at the same moment: a clone's file has its original's time until
+    /// a server writes to it.
+    pub fn same_modification(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// The modification; None: no clock of a file system can be set to it.
+    pub fn modified(self) -> Option<SystemTime> {
+        let since = u64::try_from(self.0).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(since))
     }
 }
 

@@ -12,9 +12,11 @@ mod disk;
 mod dump;
 mod folder;
 mod listing;
+mod parts;
 pub(super) mod process;
 mod server;
 mod shelf;
+mod spare;
 mod sweep;
 mod tools;
 mod tree;
@@ -29,16 +31,19 @@ pub use binaries::Installation;
 pub use disk::free as free_bytes;
 pub use dump::PgDump;
 pub(super) use dump::is_trouble;
-pub use shelf::{BaseFacts, closed, free, list, remove_base};
+pub use shelf::{closed, free, list, remove_base};
 pub use sweep::{Kept, Swept, sweep};
 pub use tools::LocalTools;
 pub use user::Account;
 
 use folder::{Folder, cannot};
 use server::{Launch, Listen, Server, free_port};
+use spare::Spare;
 
 use super::connect::{connect, quoted};
-use super::{Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Unit, Watch};
+use super::{
+    CloneMethod, Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Unit, Watch,
+};
 use crate::{Error, Result};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
@@ -86,6 +91,8 @@ impl Local {
         match started {
             Ok((server, endpoint, cloned)) => Ok(LocalStage {
                 cloned,
+                spare: base.spare(),
+                _in_use: base.also_in_use()?,
                 tools: LocalTools {
                     installation: base.installation.clone(),
                     account: base.account.clone(),
@@ -112,15 +119,9 @@ async fn start_in(
 ) -> Result<(Server, Endpoint, Cloned)> {
     watch.measured("copying the restored data", Unit::Bytes);
     let begun = tokio::time::Instant::now();
-    let method = base.clone_into(&folder.data(), watch).await?;
-    // Else the kernel writes it back during the run, and each commit of the migration waits for it.
-    watch.phase("syncing the copy to the disk");
-    base::sync(&base.installation, &base.account, &folder.data()).await?;
-    let cloned = Cloned {
-        method,
-        took: begun.elapsed(),
-    };
-    watch.phase("starting the server");
+    // An earlier run's clone, where there is one, has most of it already.
+    base.spare().take(&folder.data());
+    let made = base.clone_into(&folder.data(), watch).await?;
     let mut settings = vec![
         ("timezone".to_owned(), "UTC".to_owned()),
         ("log_timezone".to_owned(), "UTC".to_owned()),
@@ -134,9 +135,31 @@ async fn start_in(
         admin: &admin,
         settings,
     };
-    let mut server = Server::launch(&launch, folder, free_port).await?;
-    match open_network(&server, &base.request.database).await {
-        Ok(endpoint) => Ok((server, endpoint, cloned)),
+    watch.phase("starting the server, while its data go to the disk");
+    let data = folder.data();
+    // Else the kernel writes it back during the run, and each commit of the migration waits for it.
+    let synced = async {
+        base::sync(&base.installation, &base.account, &data).await?;
+        Ok(Cloned {
+            method: made.method,
+            took: begun.elapsed(),
+            kept_bytes: made.kept,
+        })
+    };
+    let (cloned, (server, endpoint)) =
+        tokio::try_join!(synced, serve(&launch, folder, &base.request.database))?;
+    Ok((server, endpoint, cloned))
+}
+
+/// Starts the server and opens it to the network.
+async fn serve(
+    launch: &Launch<'_>,
+    folder: &mut Folder,
+    database: &str,
+) -> Result<(Server, Endpoint)> {
+    let mut server = Server::launch(launch, folder, free_port).await?;
+    match open_network(&server, database).await {
+        Ok(endpoint) => Ok((server, endpoint)),
         Err(error) => {
             let error = match server.ends_soon().await {
                 Some(_) => server.lost("the server was lost").because(error),
@@ -247,10 +270,13 @@ fn check_run_id(run_id: &str) -> Result<()> {
 pub struct LocalStage {
     endpoint: Endpoint,
     cloned: Cloned,
+    spare: Spare,
     // Before its folder: fields are dropped in this order.
     server: Server,
     folder: Folder,
     tools: LocalTools,
+    /// The base's lock.
+    _in_use: std::fs::File,
 }
 
 impl LocalStage {
@@ -313,12 +339,23 @@ impl RunningStage for LocalStage {
 
     async fn stop(self) -> Result<()> {
         let Self {
-            mut server, folder, ..
+            mut server,
+            folder,
+            cloned,
+            spare,
+            _in_use,
+            ..
         } = self;
         let stopped = server.discard(STOP_WITHIN).await;
         process::end_orphans(&folder.data());
         process::free_shared_memory(&folder.data()).await;
         drop(server);
+        // Where blocks are shared, a clone takes no time.
+        if stopped.is_ok() && cloned.method == CloneMethod::Copy {
+            let data = folder.data();
+            // A migration may have made gigabytes that nobody needs any more.
+            let _ = tokio::task::spawn_blocking(move || spare.keep(&data)).await;
+        }
         stopped.and(folder.remove())
     }
 

@@ -10,58 +10,43 @@ use jiff::Timestamp;
 
 use super::base::{MARKER, lock_file, read_marker};
 use super::folder::{cannot, remove};
+use super::spare::Spare;
+use crate::stage::StageKind;
+use crate::stage::cached::Cached;
 use crate::{Error, Result};
 
-/// A base of the cache, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseFacts {
-    /// Its name in the cache.
-    pub key: String,
-    /// What it holds: the request's digest.
-    pub base_digest: String,
-    /// The snapshot's name; None: whoever made it did not say.
-    pub snapshot: Option<String>,
-    /// The database that it holds.
-    pub database: String,
-    /// The full version of its server.
-    pub server_version: String,
-    /// The size of its files.
-    pub bytes: u64,
-    /// About how many rows its tables have; None: not known.
-    pub rows: Option<u64>,
-    /// When it was made; None where nothing says.
-    pub made_at: Option<Timestamp>,
-    /// When a run last began to use it; None where nothing says.
-    pub used_at: Option<Timestamp>,
-    /// The version of lockproof that made it; None: one that did not say.
-    pub made_by: Option<String>,
-    /// True while a run uses it.
-    pub in_use: bool,
-}
-
 /// The bases of the cache, by key.
-pub fn list(cache: &Path) -> Vec<BaseFacts> {
-    let mut bases: Vec<BaseFacts> = std::fs::read_dir(cache.join("bases"))
+pub fn list(cache: &Path) -> Vec<Cached> {
+    let mut bases: Vec<Cached> = std::fs::read_dir(cache.join("bases"))
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
             let marker = read_marker(&entry.path())?;
             let lock = cache.join("locks").join(format!("{}.lock", marker.key));
-            Some(BaseFacts {
+            // A key is the server's version and the digest, in which lists tell bases apart.
+            let id = marker
+                .key
+                .rsplit_once('_')
+                .map_or(&*marker.key, |(_, id)| id);
+            Some(Cached {
+                id: id.to_owned(),
+                snapshot: marker.snapshot,
+                stage: StageKind::Local,
+                place: cache.join("bases").join(&marker.key).display().to_string(),
+                digest: Some(marker.base_digest),
+                database: Some(marker.database),
+                server_version: Some(marker.server_version),
+                image: None,
+                bytes: Some(marker.bytes + Spare::of(&entry.path()).bytes()),
+                rows: marker.rows,
                 made_at: marker
                     .made_at
                     .or_else(|| modified(&entry.path().join(MARKER))),
                 used_at: modified(&lock),
+                made_by: marker.made_by,
                 in_use: is_held(&lock),
                 key: marker.key,
-                base_digest: marker.base_digest,
-                snapshot: marker.snapshot,
-                database: marker.database,
-                server_version: marker.server_version,
-                bytes: marker.bytes,
-                rows: marker.rows,
-                made_by: marker.made_by,
             })
         })
         .collect();

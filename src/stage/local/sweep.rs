@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::base::{building_key, is_whole, lock_file};
 use super::folder::{Left, remove, sweeping};
 use super::process::{end_orphans, free_shared_memory, postmaster_on, real};
+use super::spare::Spare;
 use crate::Result;
 use crate::stage::Watch;
 
@@ -64,9 +65,17 @@ pub async fn sweep(cache: &Path, kept: Kept, watch: &dyn Watch) -> Result<Swept>
     // A base whose removal was broken off has lost its marker.
     for path in folders(&cache.join("bases"), |name| !name.starts_with('.')) {
         let key = path.file_name().unwrap_or_default().to_string_lossy();
-        if !is_whole(&path) && lock_file(&cache, &key)?.try_lock().is_ok() {
+        let lock = lock_file(&cache, &key)?;
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        if !is_whole(&path) {
             remove(&path)?;
             swept.removed.push(path);
+        } else if let Some(spare) = Spare::of(&path).place() {
+            // The next run copies its data instead.
+            remove(spare)?;
+            swept.removed.push(spare.to_owned());
         }
     }
     Ok(swept)

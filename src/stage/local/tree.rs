@@ -1,10 +1,12 @@
 //! The files below a folder, and work on many of them at once.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::folder::cannot;
+use super::folder::{cannot, remove};
+pub(super) use crate::stage::blocking::Stop;
 use crate::{Error, Result};
 
 /// More threads than this only wait for the same disk.
@@ -25,6 +27,17 @@ pub(super) struct Member {
     /// From the folder.
     pub path: PathBuf,
     pub bytes: u64,
+}
+
+/// Something to be done that takes as long as it has bytes.
+pub(super) trait Load {
+    fn bytes(&self) -> u64;
+}
+
+impl Load for Member {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 /// The folders and files below a folder, each by path.
@@ -79,54 +92,50 @@ impl Tree {
         Ok(tree)
     }
 
+    /// Removes from another folder what this one has not; false: it has a link, and is left as it is.
+    pub fn trim(&self, other: &Path) -> Result<bool> {
+        // A tablespace that a migration made: who knows what is behind it.
+        let Ok(there) = Self::walk(other, Links::Refuse) else {
+            return Ok(false);
+        };
+        let files: BTreeSet<&Path> = self.files.iter().map(|file| file.path.as_ref()).collect();
+        let folders: BTreeSet<&Path> = self.folders.iter().map(AsRef::as_ref).collect();
+        for file in there.files {
+            if !files.contains(file.path.as_path()) {
+                let path = other.join(file.path);
+                std::fs::remove_file(&path).map_err(|error| cannot("remove", &path, error))?;
+            }
+        }
+        for folder in there.folders {
+            if !folders.contains(folder.as_path()) {
+                remove(&other.join(folder))?;
+            }
+        }
+        Ok(true)
+    }
+
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 }
 
-/// Asks work to stop, and says how far it is.
-#[derive(Debug, Default)]
-pub(super) struct Stop {
-    asked: AtomicBool,
-    done: AtomicU64,
-}
-
-impl Stop {
-    pub fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that are done.
-    pub fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    pub fn add(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Does the same with every file, the largest first, so that none is left alone at the end; the
-/// results in the order of the files, or the first error.
-pub(super) fn in_parallel<T: Send>(
-    files: &[Member],
+/// Does the same with every item, the largest first, so that none is left alone at the end; the
+/// results in the order of the items, or the first error.
+pub(super) fn in_parallel<I: Load + Sync, T: Send>(
+    items: &[I],
     stop: &Stop,
-    work: impl Fn(&Member, &Stop) -> Result<T> + Sync,
+    work: impl Fn(&I, &Stop) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(files[*index].bytes));
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(items[*index].bytes()));
     let next = AtomicUsize::new(0);
-    let outcome = Mutex::new((Vec::with_capacity(files.len()), None));
+    let outcome = Mutex::new((Vec::with_capacity(items.len()), None));
     let turn = || {
         while !stop.is_asked() {
             let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 return;
             };
-            let result = work(&files[*index], stop);
+            let result = work(&items[*index], stop);
             let Ok(mut outcome) = outcome.lock() else {
                 return;
             };
@@ -154,7 +163,7 @@ pub(super) fn in_parallel<T: Send>(
     if let Some(error) = error {
         return Err(error);
     }
-    if results.len() < files.len() {
+    if results.len() < items.len() {
         return Err(Error::stage("the work on the files was given up"));
     }
     results.sort_by_key(|(index, _)| *index);

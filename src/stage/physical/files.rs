@@ -2,8 +2,11 @@
 
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::{archive, is_left_out, manifest};
+use crate::stage::blocking::on_threads;
+use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
 /// A data folder on this machine, whole once its pieces are laid one over the other.
@@ -122,12 +125,19 @@ impl Files {
         Ok(())
     }
 
-    /// Compares every file with the backup's own list, where there is one; true: there is.
-    pub fn verify(&self, advance: &dyn Fn(u64) -> bool) -> Result<bool> {
-        let Some(path) = &self.manifest else {
+    /// Compares every file with the backup's own list, where there is one; true: there is. Refuses what a
+    /// server still writes to.
+    pub(crate) async fn compare(&self, watch: &dyn Watch) -> Result<bool> {
+        self.refuse_running()?;
+        watch.measured("comparing the base backup with its manifest", Unit::Bytes);
+        let Some(path) = self.manifest.clone() else {
             return Ok(false);
         };
-        manifest::verify(path, self, advance)?;
+        let files = self.clone();
+        on_threads(Arc::default(), watch, self.bytes(), move |stop| {
+            manifest::verify(&path, &files, &|bytes| stop.goes_on(bytes))
+        })
+        .await?;
         Ok(true)
     }
 

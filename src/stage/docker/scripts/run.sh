@@ -52,5 +52,7 @@ sync -f $run/data 2>/dev/null || (as_postgres "$bin/initdb" --sync-only -D $run/
     exit 1
 }
 write_hba $run/pg_hba.conf
+# What cannot be seen is missing there, and said.
+(bounds) >$run/bounds 2>/dev/null || true
 echo $how >$run/cloned
 as_postgres "$@"

@@ -1,0 +1,69 @@
+//! Options that several commands have: each stands here once, with its variable and its help.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::{Profile, secret};
+use crate::stage::Secret;
+
+/// The cache folder.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Cache {
+    /// Where restored snapshots are kept [default: ~/.cache/lockproof, for root /var/cache/lockproof]
+    #[arg(
+        id = "cache",
+        long = "cache",
+        env = "LOCKPROOF_CACHE",
+        value_name = "DIR"
+    )]
+    pub folder: Option<PathBuf>,
+}
+
+/// Which server a stage of lockproof's own, or of somebody else, is; `snapshot create` words some of it
+/// in its own way.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Stage")]
+pub struct Place {
+    /// Where to run: auto, docker, local or postgres://USER@HOST/DATABASE [default: auto]
+    ///
+    /// auto: a container where an engine and an image are at hand, otherwise the server binaries of
+    /// this machine. A URL names a server that somebody else runs; it is taken as it is found and
+    /// nothing is restored into it. libpq's `service=NAME` and `host=… dbname=…` are taken as well, and
+    /// its variables and files say what is left out. A URL with a password belongs into the
+    /// environment variable: everybody on the machine can read a command line.
+    #[arg(long, env = "LOCKPROOF_STAGE", hide_env_values = true)]
+    #[arg(value_name = "WHERE", value_parser = secret)]
+    pub stage: Option<Secret>,
+    /// The container image [default: postgres of the snapshot's major version]
+    #[arg(long, env = "LOCKPROOF_IMAGE")]
+    pub image: Option<String>,
+    /// A folder of server binaries (initdb, postgres) to use [default: searched for]
+    #[arg(long, env = "LOCKPROOF_PG_BIN", value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// What fails besides a budget that was exceeded.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Judgement")]
+pub struct Strictness {
+    /// Budgets of what applications feel, where the scenario sets none
+    ///
+    /// strict: ACCESS EXCLUSIVE from asked to released 500ms, the longest wait behind the migration 500ms;
+    /// with traffic no request lost and no p99 grown by more than 100ms.
+    #[arg(
+        long,
+        env = "LOCKPROOF_PROFILE",
+        value_name = "NAME",
+        help_heading = "Judgement"
+    )]
+    #[arg(value_enum)]
+    pub profile: Option<Profile>,
+    /// Warnings fail their step too
+    #[arg(long, env = "LOCKPROOF_STRICT", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+    /// End with 0 instead of 5 where nothing is exceeded but something is unproven
+    #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", value_parser = BoolishValueParser::new())]
+    pub allow_unproven: bool,
+}
