@@ -474,7 +474,7 @@ Examples:
 Exit codes:
   0      every step within its budgets
   1      a budget was exceeded
-  2      usage, or the scenario or snapshot description is invalid
+  2      usage, or the description of the scenario, the snapshot or the traffic is invalid
   3      the stage could not be brought up, restored, or was lost
   4      a statement or a command of the migration failed
   5      unproven: what was seen neither proves nor refutes the budget
@@ -505,7 +505,7 @@ defaults.
 Exit codes:
   0      every step within its budgets
   1      a budget was exceeded
-  2      usage, or the scenario or snapshot description is invalid
+  2      usage, or the description of the scenario, the snapshot or the traffic is invalid
   3      the stage could not be brought up, restored, or was lost
   4      a statement or a command of the migration failed
   5      unproven: what was seen neither proves nor refutes the budget (0 with --allow-unproven)

@@ -7,7 +7,7 @@ pub enum ExitCode {
     Within,
     /// 1: a budget was exceeded.
     Exceeded,
-    /// 2: usage, or the scenario or snapshot description is invalid.
+    /// 2: usage, or the description of the scenario, the snapshot or the traffic is invalid.
     Usage,
     /// 3: the stage could not be brought up, restored, or was lost.
     Stage,

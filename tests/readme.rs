@@ -53,8 +53,8 @@ fn plan(folder: &Path, arguments: &[&str]) -> Planned {
 fn its_toml_is_read_by_the_product() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    let [scenario, dump, travelling, generator, hooks] = &blocks("toml")[..] else {
-        panic!("a scenario, a dump, what travels with one, a generator and hooks")
+    let [scenario, dump, travelling, generator, hooks, felt, traffic] = &blocks("toml")[..] else {
+        panic!("a scenario, a dump, what travels, a generator, hooks, what is felt, traffic")
     };
     for name in [
         "snapshots/listings",
@@ -80,9 +80,13 @@ fn its_toml_is_read_by_the_product() {
         fs::write(at("snapshots/travelling").join(name), text).expect("written");
     }
     fs::write(at("s/scenario.toml"), scenario).expect("written");
+    fs::write(at("traffic/listings.toml"), traffic).expect("written");
+    fs::create_dir_all(at("felt")).expect("made");
+    let step = "[[steps]]\nname = \"a\"\nsql = \"SELECT 1\"\n";
+    let snapshot = "snapshot = \"listings\"\ntraffic = \"../traffic/listings.toml\"\n";
     fs::write(
-        at("traffic/listings.toml"),
-        include_str!("../scenarios/traffic/listings.toml"),
+        at("felt/scenario.toml"),
+        format!("{snapshot}{felt}\n{step}"),
     )
     .expect("written");
     fs::write(
@@ -113,6 +117,14 @@ fn its_toml_is_read_by_the_product() {
         .collect();
     assert_eq!(names, ["add-column", "backfill", "django"]);
     assert_eq!(planned.notes, Vec::<String>::new());
+    let traffic = planned.plan.traffic.expect("traffic");
+    assert_eq!(traffic.operations.len(), 1);
+    assert_eq!(planned.plan.disturbances.len(), 1);
+
+    let path = at("felt").display().to_string();
+    let felt = plan(&at("felt"), &[&path]).plan;
+    assert!(felt.policy.impact.p99_increase.is_some());
+    assert!(felt.steps[0].lock_timeout.is_some());
 }
 
 /// Every key that the loaders know is in the reference, so that none is added in silence.
