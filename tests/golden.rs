@@ -167,6 +167,13 @@ fn faces() {
     compare("everything.xml", &cases);
     let page = html::render(&report).expect("a page");
     compare("everything.html", &words(&page));
+    let reports = vec![report, sample::recorded("published")];
+    let comparison = lockproof::report::compare::compare(reports);
+    let page = html::compare(&comparison).expect("a page");
+    // Each report is as it is alone.
+    let words = words(&page);
+    let differs = words.split("Timelines").next().unwrap_or_default();
+    compare("compare.html", differs);
 }
 
 /// What a page says, a line for each piece of text; where shapes are is for the browser's test to see.

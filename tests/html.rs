@@ -9,6 +9,7 @@ mod sample;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use lockproof::report::compare::compare;
 use lockproof::report::{Report, html};
 
 /// Widths of a phone and of a desk.
@@ -92,10 +93,14 @@ fn around(page: &str, width: u32) -> String {
 
 #[track_caller]
 fn good(browser: &Path, name: &str, report: &Report) {
-    let page = html::render(report).expect("a page");
+    fits(browser, name, &html::render(report).expect("a page"));
+}
+
+#[track_caller]
+fn fits(browser: &Path, name: &str, page: &str) {
     for width in WIDTHS {
         for (scheme, number) in SCHEMES {
-            let told = looked_at(browser, &page, width, number);
+            let told = looked_at(browser, page, width, number);
             let lines: Vec<&str> = told.lines().collect();
             assert!(
                 lines.len() == 2
@@ -112,6 +117,9 @@ fn a_page_fits_every_screen_and_can_be_read() {
     let Some(browser) = browser() else { return };
     good(&browser, "everything", &sample::everything());
     good(&browser, "blocked", &sample::recorded("blocked"));
+    let reports = vec![sample::everything(), sample::recorded("published")];
+    let page = html::compare(&compare(reports)).expect("a page");
+    fits(&browser, "a comparison", &page);
     let long = "aVeryLongNameWithoutAnySpace".repeat(12);
     good(
         &browser,

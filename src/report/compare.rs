@@ -157,7 +157,12 @@ fn sum(spans: impl Iterator<Item = Span>) -> Span {
 }
 
 impl Comparison {
-    /// What is compared, and how it is in each scenario, in words.
+    /// True where applications asked for something meanwhile.
+    pub(super) fn has_traffic(&self) -> bool {
+        self.scenarios.iter().any(|one| one.requests.is_some())
+    }
+
+    /// What is compared, and how it is in each scenario, in words; what is known of none is left out.
     pub(super) fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
         let of = |cell: &dyn Fn(&Compared) -> String| self.scenarios.iter().map(cell).collect();
         let ended = |ending: Ending| -> Vec<String> {
@@ -173,7 +178,7 @@ impl Comparison {
                     .map_or_else(|| UNKNOWN.to_owned(), cell)
             })
         };
-        vec![
+        let rows = vec![
             ("downtime", of(&|one| nothing_or(one.downtime_ms))),
             ("waits behind it", of(&|one| count(one.blocked))),
             ("timed out (504)", ended(Ending::TimedOut)),
@@ -203,7 +208,9 @@ impl Comparison {
                 }),
             ),
             ("total time", of(&|one| millis(one.total_ms))),
-        ]
+        ];
+        let is_known = |(_, cells): &(&str, Vec<String>)| cells.iter().any(|cell| cell != UNKNOWN);
+        rows.into_iter().filter(is_known).collect()
     }
 }
 

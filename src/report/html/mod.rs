@@ -66,9 +66,14 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
     let overviews = (1..).zip(reports()).map(|(number, report)| Overview {
         scenario: report.scenario.name.clone(),
         verdict: Word::of(report.verdict),
-        figure: overview::figure(report, &format!("c{number}")),
+        // Its shapes lead into the report below, which has a picture of its own.
+        figure: overview::figure(report, &format!("r{number}")).map(|figure| Figure {
+            id: format!("c{number}"),
+            ..figure
+        }),
     });
     let compared = Compared {
+        traffic: comparison.has_traffic(),
         rows: comparison.rows(),
         overviews: overviews.collect(),
     };
@@ -79,6 +84,7 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
 /// What stands above the reports of a comparison.
 #[derive(Serialize)]
 struct Compared {
+    traffic: bool,
     rows: Vec<(&'static str, Vec<String>)>,
     overviews: Vec<Overview>,
 }
