@@ -443,7 +443,7 @@ async fn a_clone_is_renewed_by_the_next_run_and_shows_nothing_of_the_last() {
         .expect("migrated");
     stop(first).await;
     assert!(has_spare());
-    let listed = list(cache)[0].bytes;
+    let listed = list(cache)[0].bytes.unwrap_or_default();
     assert!(
         listed > bytes + bytes / 2 && listed < bytes * 2 + bytes / 2,
         "{listed} of twice {bytes}: it counts, without what the run added"
