@@ -4,6 +4,7 @@
 //! proves that and none disproves it, else unproven. Where all is measured repeatedly, each time is
 //! judged like that by itself, and the worst counts. A gate fails closed.
 
+mod doubt;
 pub mod impact;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::pg::LockMode;
 use crate::plan::{Level, OnWarning, Policy};
 use crate::recording::format::{Outcome, StepHeader, Trace};
 
+pub use doubt::{Doubt, Presence};
 pub use impact::Felt;
 
 /// A step's, or the run's, verdict.
@@ -133,6 +135,8 @@ pub enum FindingKind {
     },
     /// What applications felt.
     Felt(Felt),
+    /// What ran beside the migration was not what was asked for.
+    Doubt(Doubt),
     /// A statement or a program failed.
     Failed {
         /// One line.
@@ -354,6 +358,16 @@ fn judge_step(
         findings.push(Finding {
             level: Level::Fail,
             kind: FindingKind::Felt(felt),
+        });
+    }
+    for (doubt, outcome) in doubt::judge(&timeline.header, replay, facts, limits) {
+        verdict = worse(outcome, verdict);
+        findings.push(Finding {
+            level: match outcome {
+                Verdict::Within => Level::Warn,
+                _ => Level::Fail,
+            },
+            kind: FindingKind::Doubt(doubt),
         });
     }
     // Where something worse is known, what was not seen changes nothing.

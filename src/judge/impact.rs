@@ -221,6 +221,8 @@ fn p99(
 ) -> Option<(Felt, Verdict)> {
     let operations = traffic.windows.get(&Window::Step(step))?;
     let baseline = traffic.windows.get(&Window::Baseline);
+    let late = traffic.summary.as_ref();
+    let late = late.map_or(Duration::ZERO, |summary| summary.lateness.max);
     let mut worst: Option<(Felt, Verdict, Duration)> = None;
     for (index, during) in operations {
         if during.latency.count == 0 {
@@ -228,7 +230,7 @@ fn p99(
         }
         let before = baseline.and_then(|operations| operations.get(index));
         let before = before.filter(|facts| facts.latency.count > 0);
-        let verdict = match against(before, during, limit) {
+        let verdict = match against(before, during, late, limit) {
             Proof::Within => continue,
             Proof::Exceeded => Verdict::Exceeded,
             Proof::Neither => Verdict::Unproven,
@@ -264,8 +266,14 @@ fn p99(
 
 /// What two distributions prove about how much the 99th percentile grew.
 ///
-/// Too few requests prove nothing but this: where not even the slowest is beyond the limit, no percentile is.
-fn against(before: Option<&OperationFacts>, during: &OperationFacts, limit: Increase) -> Proof {
+/// Too few requests prove nothing but this: where not even the slowest is beyond the limit, no percentile is. By as
+/// much as the generator was `late` at its latest, a latency may be no fault of the server's.
+fn against(
+    before: Option<&OperationFacts>,
+    during: &OperationFacts,
+    late: Duration,
+    limit: Increase,
+) -> Proof {
     let few = during.latency.count < ENOUGH;
     let after = if few {
         Bounds::new(Duration::ZERO, Some(during.latency.quantiles.max))
@@ -284,7 +292,7 @@ fn against(before: Option<&OperationFacts>, during: &OperationFacts, limit: Incr
     let most = usual.at_most().map(allowed);
     if after.at_most().is_some_and(|after| after <= least) {
         Proof::Within
-    } else if most.is_some_and(|most| after.at_least() > most) {
+    } else if most.is_some_and(|most| after.at_least().saturating_sub(late) > most) {
         Proof::Exceeded
     } else {
         Proof::Neither
@@ -341,7 +349,8 @@ mod tests {
     fn an_increase_is_proved_only_by_enough_requests_on_both_sides() {
         let limit = Increase::By(MS(20));
         let usual = of(1_000, 5, 9);
-        let proof = |before: &OperationFacts, during| against(Some(before), &during, limit);
+        let proof =
+            |before: &OperationFacts, during| against(Some(before), &during, Duration::ZERO, limit);
         assert_eq!(proof(&usual, of(500, 24, 900)), Proof::Within);
         assert_eq!(proof(&usual, of(500, 60, 900)), Proof::Exceeded);
         assert_eq!(
@@ -356,16 +365,31 @@ mod tests {
             "not even the slowest"
         );
         assert_eq!(proof(&of(99, 5, 5), of(500, 60, 900)), Proof::Neither);
+        let late = |late| against(Some(&usual), &of(500, 60, 900), MS(late), limit);
+        assert_eq!(late(30), Proof::Exceeded);
+        assert_eq!(late(40), Proof::Neither, "it may be the generator's fault");
         assert_eq!(proof(&of(99, 5, 5), of(500, 19, 900)), Proof::Within);
     }
 
     #[test]
     fn an_increase_may_be_a_share() {
-        let proof = |during| against(Some(&of(1_000, 10, 20)), &during, Increase::Percent(50.0));
+        let proof = |during| {
+            against(
+                Some(&of(1_000, 10, 20)),
+                &during,
+                Duration::ZERO,
+                Increase::Percent(50.0),
+            )
+        };
         assert_eq!(proof(of(500, 13, 90)), Proof::Within);
         assert_eq!(proof(of(500, 17, 90)), Proof::Exceeded);
         assert_eq!(
-            against(None, &of(500, 1, 1), Increase::Percent(50.0)),
+            against(
+                None,
+                &of(500, 1, 1),
+                Duration::ZERO,
+                Increase::Percent(50.0)
+            ),
             Proof::Neither
         );
     }

@@ -244,7 +244,8 @@ fn behind(sessions: u64) -> String {
     }
 }
 
-fn said(rule: &'static str, message: String, advice: Option<&str>) -> Words<'static> {
+/// A finding that is about no hold.
+pub(super) fn said(rule: &'static str, message: String, advice: Option<&str>) -> Words<'static> {
     Words {
         rule,
         hold: None,

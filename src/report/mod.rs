@@ -5,11 +5,13 @@
 pub mod build;
 pub mod compare;
 mod distribution;
+mod doubt_words;
 mod felt;
 mod felt_words;
 mod fidelity;
 pub mod json;
 pub mod model;
+mod others;
 mod queue;
 mod repeats;
 pub mod summary;
