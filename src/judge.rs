@@ -5,6 +5,7 @@
 //! judged like that by itself, and the worst counts. A gate fails closed.
 
 mod doubt;
+mod failed;
 pub mod impact;
 
 use std::time::Duration;
@@ -357,6 +358,22 @@ fn judge_step(
         verdict = worse(outcome, verdict);
         findings.push(Finding {
             level: Level::Fail,
+            kind: FindingKind::Felt(felt),
+        });
+    }
+    let last = facts.step + 1 == timeline.header.steps.len();
+    let failed = replay.traffic.as_ref();
+    let failed = failed.and_then(|traffic| failed::judge(facts.step, last, planned, traffic));
+    if let Some(felt) = failed {
+        let level = match policy.on_warning {
+            OnWarning::Fail => Level::Fail,
+            OnWarning::Report => Level::Warn,
+        };
+        if level == Level::Fail {
+            verdict = worse(Verdict::Exceeded, verdict);
+        }
+        findings.push(Finding {
+            level,
             kind: FindingKind::Felt(felt),
         });
     }

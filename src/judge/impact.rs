@@ -3,6 +3,7 @@
 //! Times are bounds and are judged like holds. A wait that was seen to stand behind the migration by its place in the
 //! queue alone, without the server's word, is counted, but proves nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Verdict;
@@ -76,6 +77,21 @@ pub enum Felt {
         refused: u64,
         /// The budget.
         limit: u64,
+    },
+    /// Requests failed as none did before the first step.
+    RequestsFailed {
+        /// The operation of which most did.
+        operation: String,
+        /// How many did.
+        failed: u64,
+        /// All of its requests meanwhile.
+        requests: u64,
+        /// How many with which SQLSTATE; `connection` where the connection broke.
+        sqlstates: BTreeMap<String, u64>,
+        /// Whether those after the step are among them: it is the last.
+        after: bool,
+        /// How many other operations failed so.
+        others: usize,
     },
     /// There is a budget of requests, and nothing was measured of them.
     NotMeasured,
@@ -241,9 +257,7 @@ fn p99(
             .p99
             .saturating_sub(before.map_or(Duration::ZERO, |facts| facts.latency.quantiles.p99));
         let kind = Felt::P99Increased {
-            operation: planned
-                .and_then(|planned| planned.operations.get(*index))
-                .map_or_else(|| index.to_string(), |(name, _)| name.clone()),
+            operation: name(planned, *index),
             before: before.map(|facts| facts.latency.quantiles.p99),
             after: during.latency.quantiles.p99,
             requests: (
@@ -262,6 +276,13 @@ fn p99(
         }
     }
     worst.map(|(kind, verdict, _)| (kind, verdict))
+}
+
+/// An operation's name, or its place where the recording has none.
+pub(super) fn name(planned: Option<&TrafficHeader>, place: usize) -> String {
+    planned
+        .and_then(|planned| planned.operations.get(place))
+        .map_or_else(|| place.to_string(), |(name, _)| name.clone())
 }
 
 /// What two distributions prove about how much the 99th percentile grew.
