@@ -99,9 +99,7 @@ mod tests {
     fn traffic(windows: &[(Window, OperationFacts)]) -> TrafficFacts {
         let mut traffic = TrafficFacts::default();
         for (window, facts) in windows {
-            traffic
-                .windows
-                .insert(*window, [(0, facts.clone())].into());
+            traffic.windows.insert(*window, [(0, facts.clone())].into());
         }
         traffic
     }
