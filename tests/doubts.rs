@@ -70,6 +70,37 @@ fn is(line: &Value, event: &str) -> bool {
 }
 
 #[test]
+fn beside_traffic_no_scan_is_put_down_to_a_step() {
+    let said = |recording: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("run.jsonl");
+        std::fs::write(&file, recording).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_lockproof"))
+            .args(["judge", "--quiet", "--json", "-"])
+            .arg(&file)
+            .output()
+            .expect("it runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let alone = include_str!("recordings/published.jsonl");
+    let (header, events) = alone.split_once('\n').expect("lines");
+    let mut header: Value = serde_json::from_str(header).expect("JSON");
+    header["disturbances"] =
+        json!([{ "name": "dump", "kind": "pg-dump", "begins": { "with": 0 } }]);
+    let (alone, beside) = (said(alone), said(&format!("{header}\n{events}")));
+    for (words, is_alone) in [
+        ("rows of `listings_listing` were scanned", true),
+        ("\"scans\": ", true),
+        ("\"scans: the server counts", false),
+    ] {
+        assert_eq!(alone.contains(words), is_alone, "{words}: {alone}");
+        assert_eq!(beside.contains(words), !is_alone, "{words}: {beside}");
+    }
+    // That somebody read is known, so nothing is said of nobody having read.
+    assert!(!beside.contains("it was not seen to read"), "{beside}");
+}
+
+#[test]
 fn a_run_that_was_as_it_was_asked_for_has_nothing_to_say() {
     expect(RECORDING, 0, &[]);
     expect(&with(BUDGETS, |_| {}), 0, &[]);
