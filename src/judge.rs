@@ -4,6 +4,8 @@
 //! proves that and none disproves it, else unproven. Where all is measured repeatedly, each time is
 //! judged like that by itself, and the worst counts. A gate fails closed.
 
+mod doubt;
+mod failed;
 pub mod impact;
 
 use std::time::Duration;
@@ -15,6 +17,7 @@ use crate::pg::LockMode;
 use crate::plan::{Level, OnWarning, Policy};
 use crate::recording::format::{Outcome, StepHeader, Trace};
 
+pub use doubt::{Doubt, Presence};
 pub use impact::Felt;
 
 /// A step's, or the run's, verdict.
@@ -133,6 +136,8 @@ pub enum FindingKind {
     },
     /// What applications felt.
     Felt(Felt),
+    /// What ran beside the migration was not what was asked for.
+    Doubt(Doubt),
     /// A statement or a program failed.
     Failed {
         /// One line.
@@ -354,6 +359,32 @@ fn judge_step(
         findings.push(Finding {
             level: Level::Fail,
             kind: FindingKind::Felt(felt),
+        });
+    }
+    let last = facts.step + 1 == timeline.header.steps.len();
+    let failed = replay.traffic.as_ref();
+    let failed = failed.and_then(|traffic| failed::judge(facts.step, last, planned, traffic));
+    if let Some(felt) = failed {
+        let level = match policy.on_warning {
+            OnWarning::Fail => Level::Fail,
+            OnWarning::Report => Level::Warn,
+        };
+        if level == Level::Fail {
+            verdict = worse(Verdict::Exceeded, verdict);
+        }
+        findings.push(Finding {
+            level,
+            kind: FindingKind::Felt(felt),
+        });
+    }
+    for (doubt, outcome) in doubt::judge(&timeline.header, replay, facts, limits) {
+        verdict = worse(outcome, verdict);
+        findings.push(Finding {
+            level: match outcome {
+                Verdict::Within => Level::Warn,
+                _ => Level::Fail,
+            },
+            kind: FindingKind::Doubt(doubt),
         });
     }
     // Where something worse is known, what was not seen changes nothing.

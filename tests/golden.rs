@@ -31,6 +31,14 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("blocked-loose", "blocked", &["--budget", "2s"]),
     ("queue", "queue", &[]),
     ("queue-strict", "queue", &["--profile", "strict"]),
+    ("traffic", "traffic", &[]),
+    ("traffic-strict", "traffic", &["--strict"]),
+    (
+        "traffic-profile",
+        "traffic",
+        &["--budget", "10s", "--profile", "strict"],
+    ),
+    ("traffic-quick", "traffic-quick", &[]),
     ("cut", "cut", &[]),
     ("cut-allowed", "cut", &["--allow-unproven"]),
 ];
@@ -124,6 +132,7 @@ fn comparisons() {
                 "fill-in-transaction.jsonl",
             ],
         ),
+        ("compare-traffic", &["traffic.jsonl", "traffic-quick.jsonl"]),
         ("compare-different", &["published.jsonl", "blocked.jsonl"]),
         ("compare-alone", &["published.jsonl"]),
         ("compare-mixed", &["published.jsonl", "."]),
@@ -146,6 +155,7 @@ fn json() {
         "cut",
         "queue",
         "repeated",
+        "traffic",
     ] {
         let said = judge(name, &["--quiet", "--json", "-"]);
         compare(&format!("{name}.json"), &said.out);

@@ -146,7 +146,8 @@ pub struct StepFacts {
     pub queue: Queue,
     /// The longest hold that could have come and gone unseen.
     pub blind: Duration,
-    /// What it did to tables.
+    /// What it did to tables. Where others were let loose on the server, a table that was scanned, by whomever, is
+    /// among them without a scan.
     pub traces: Vec<Trace>,
 }
 
@@ -480,6 +481,9 @@ impl Analyst {
             self.timeline.header.gap_floor,
         );
         facts.replay = self.timeline.replays.len().saturating_sub(1);
+        if self.timeline.header.has_others() {
+            facts.traces.iter_mut().for_each(forget_scans);
+        }
         if let Some(replay) = self.timeline.replays.last_mut() {
             replay.steps.push(facts);
         }
@@ -519,4 +523,11 @@ fn earliest(poll: Poll) -> Mono {
 
 fn latest(poll: Poll) -> Mono {
     poll.received
+}
+
+/// The server adds up everybody's scans: beside traffic or a disturbance none is proved to be the step's.
+fn forget_scans(trace: &mut Trace) {
+    trace.scans = 0;
+    trace.rows_scanned = 0;
+    trace.blocks = 0;
 }

@@ -87,11 +87,23 @@ impl OpenTraffic {
 
     /// Ends; without a summary where the recording was cut.
     pub fn close(self, summary: Option<TrafficSummary>) -> TrafficFacts {
-        let facts = |operations: BTreeMap<usize, Gathered>| {
+        let facts = |operations: BTreeMap<usize, Gathered>| -> BTreeMap<usize, OperationFacts> {
             let facts = operations.into_iter();
             facts
                 .map(|(operation, gathered)| (operation, gathered.facts()))
                 .collect()
+        };
+        let slowest = &self.slowest;
+        let of_window = |window: Window, operations| {
+            let mut facts = facts(operations);
+            let told = slowest.get(&window).map_or(&[][..], Vec::as_slice);
+            for (operation, facts) in &mut facts {
+                let mut told = told.iter();
+                if let Some(request) = told.find(|request| request.operation == *operation) {
+                    facts.latency.longest_is(request.latency);
+                }
+            }
+            facts
         };
         let from = |slice: u64| {
             let slices = u128::from(slice) * u128::from(self.together);
@@ -104,7 +116,7 @@ impl OpenTraffic {
             windows: self
                 .windows
                 .into_iter()
-                .map(|(window, operations)| (window, facts(operations)))
+                .map(|(window, operations)| (window, of_window(window, operations)))
                 .collect(),
             slices: self
                 .slices
@@ -154,6 +166,22 @@ impl Gathered {
             latency: latency(&self.latencies),
             endings: self.endings,
         }
+    }
+}
+
+impl Latency {
+    /// The longest was told by itself, to the microsecond: it was rounded up among all others, and no percentile is
+    /// longer. One that the longest of all cannot be, as where a recording was cut, changes nothing.
+    fn longest_is(&mut self, longest: Duration) {
+        let quantiles = &mut self.quantiles;
+        let tenth = quantiles.max / 10;
+        if longest > quantiles.max || longest + tenth < quantiles.max {
+            return;
+        }
+        quantiles.p50 = quantiles.p50.min(longest);
+        quantiles.p99 = quantiles.p99.min(longest);
+        self.p999 = self.p999.min(longest);
+        quantiles.max = longest;
     }
 }
 
@@ -283,6 +311,34 @@ mod tests {
         assert_eq!(slowest.len(), SLOWEST);
         assert_eq!(slowest[0].latency, Duration::from_millis(99));
         assert_eq!(slowest[0].due, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_longest_is_as_long_as_it_was_told_by_itself() {
+        let longest = |micros, told: u64| {
+            let mut traffic = open();
+            traffic.requests(&requests(Window::Step(0), 0, &[(500, 1), (micros, 1)]));
+            traffic.request(&Request {
+                window: Window::Step(0),
+                operation: 0,
+                pid: Some(7),
+                due: Mono(3_000_000_000),
+                acquired: None,
+                ended: Mono(3_000_000_000 + told * 1_000),
+                ending: Ending::Ok,
+            });
+            let latency = traffic.close(None).windows[&Window::Step(0)][&0].latency;
+            [
+                latency.quantiles.p50,
+                latency.quantiles.p99,
+                latency.quantiles.max,
+            ]
+            .map(|it| it.as_micros())
+        };
+        assert_eq!(longest(1_100_000, 1_017_000), [500, 1_017_000, 1_017_000]);
+        // The longest of all was not told.
+        assert_eq!(longest(1_100_000, 17_000), [500, 1_100_000, 1_100_000]);
+        assert_eq!(longest(1_100_000, 1_200_000), [500, 1_100_000, 1_100_000]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Times are bounds and are judged like holds. A wait that was seen to stand behind the migration by its place in the
 //! queue alone, without the server's word, is counted, but proves nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Verdict;
@@ -76,6 +77,21 @@ pub enum Felt {
         refused: u64,
         /// The budget.
         limit: u64,
+    },
+    /// Requests failed as none did before the first step.
+    RequestsFailed {
+        /// The operation of which most did.
+        operation: String,
+        /// How many did.
+        failed: u64,
+        /// All of its requests meanwhile.
+        requests: u64,
+        /// How many with which SQLSTATE; `connection` where the connection broke.
+        sqlstates: BTreeMap<String, u64>,
+        /// Whether those after the step are among them: it is the last.
+        after: bool,
+        /// How many other operations failed so.
+        others: usize,
     },
     /// There is a budget of requests, and nothing was measured of them.
     NotMeasured,
@@ -221,6 +237,8 @@ fn p99(
 ) -> Option<(Felt, Verdict)> {
     let operations = traffic.windows.get(&Window::Step(step))?;
     let baseline = traffic.windows.get(&Window::Baseline);
+    let late = traffic.summary.as_ref();
+    let late = late.map_or(Duration::ZERO, |summary| summary.lateness.max);
     let mut worst: Option<(Felt, Verdict, Duration)> = None;
     for (index, during) in operations {
         if during.latency.count == 0 {
@@ -228,7 +246,7 @@ fn p99(
         }
         let before = baseline.and_then(|operations| operations.get(index));
         let before = before.filter(|facts| facts.latency.count > 0);
-        let verdict = match against(before, during, limit) {
+        let verdict = match against(before, during, late, limit) {
             Proof::Within => continue,
             Proof::Exceeded => Verdict::Exceeded,
             Proof::Neither => Verdict::Unproven,
@@ -239,9 +257,7 @@ fn p99(
             .p99
             .saturating_sub(before.map_or(Duration::ZERO, |facts| facts.latency.quantiles.p99));
         let kind = Felt::P99Increased {
-            operation: planned
-                .and_then(|planned| planned.operations.get(*index))
-                .map_or_else(|| index.to_string(), |(name, _)| name.clone()),
+            operation: name(planned, *index),
             before: before.map(|facts| facts.latency.quantiles.p99),
             after: during.latency.quantiles.p99,
             requests: (
@@ -262,10 +278,23 @@ fn p99(
     worst.map(|(kind, verdict, _)| (kind, verdict))
 }
 
+/// An operation's name, or its place where the recording has none.
+pub(super) fn name(planned: Option<&TrafficHeader>, place: usize) -> String {
+    planned
+        .and_then(|planned| planned.operations.get(place))
+        .map_or_else(|| place.to_string(), |(name, _)| name.clone())
+}
+
 /// What two distributions prove about how much the 99th percentile grew.
 ///
-/// Too few requests prove nothing but this: where not even the slowest is beyond the limit, no percentile is.
-fn against(before: Option<&OperationFacts>, during: &OperationFacts, limit: Increase) -> Proof {
+/// Too few requests prove nothing but this: where not even the slowest is beyond the limit, no percentile is. By as
+/// much as the generator was `late` at its latest, a latency may be no fault of the server's.
+fn against(
+    before: Option<&OperationFacts>,
+    during: &OperationFacts,
+    late: Duration,
+    limit: Increase,
+) -> Proof {
     let few = during.latency.count < ENOUGH;
     let after = if few {
         Bounds::new(Duration::ZERO, Some(during.latency.quantiles.max))
@@ -284,7 +313,7 @@ fn against(before: Option<&OperationFacts>, during: &OperationFacts, limit: Incr
     let most = usual.at_most().map(allowed);
     if after.at_most().is_some_and(|after| after <= least) {
         Proof::Within
-    } else if most.is_some_and(|most| after.at_least() > most) {
+    } else if most.is_some_and(|most| after.at_least().saturating_sub(late) > most) {
         Proof::Exceeded
     } else {
         Proof::Neither
@@ -341,7 +370,8 @@ mod tests {
     fn an_increase_is_proved_only_by_enough_requests_on_both_sides() {
         let limit = Increase::By(MS(20));
         let usual = of(1_000, 5, 9);
-        let proof = |before: &OperationFacts, during| against(Some(before), &during, limit);
+        let proof =
+            |before: &OperationFacts, during| against(Some(before), &during, Duration::ZERO, limit);
         assert_eq!(proof(&usual, of(500, 24, 900)), Proof::Within);
         assert_eq!(proof(&usual, of(500, 60, 900)), Proof::Exceeded);
         assert_eq!(
@@ -356,16 +386,31 @@ mod tests {
             "not even the slowest"
         );
         assert_eq!(proof(&of(99, 5, 5), of(500, 60, 900)), Proof::Neither);
+        let late = |late| against(Some(&usual), &of(500, 60, 900), MS(late), limit);
+        assert_eq!(late(30), Proof::Exceeded);
+        assert_eq!(late(40), Proof::Neither, "it may be the generator's fault");
         assert_eq!(proof(&of(99, 5, 5), of(500, 19, 900)), Proof::Within);
     }
 
     #[test]
     fn an_increase_may_be_a_share() {
-        let proof = |during| against(Some(&of(1_000, 10, 20)), &during, Increase::Percent(50.0));
+        let proof = |during| {
+            against(
+                Some(&of(1_000, 10, 20)),
+                &during,
+                Duration::ZERO,
+                Increase::Percent(50.0),
+            )
+        };
         assert_eq!(proof(of(500, 13, 90)), Proof::Within);
         assert_eq!(proof(of(500, 17, 90)), Proof::Exceeded);
         assert_eq!(
-            against(None, &of(500, 1, 1), Increase::Percent(50.0)),
+            against(
+                None,
+                &of(500, 1, 1),
+                Duration::ZERO,
+                Increase::Percent(50.0)
+            ),
             Proof::Neither
         );
     }

@@ -65,6 +65,13 @@ pub struct Header {
     pub notes: Vec<String>,
 }
 
+impl Header {
+    /// Whether somebody else was let loose on the server meanwhile: the traffic, or a disturbance.
+    pub fn has_others(&self) -> bool {
+        self.traffic.is_some() || !self.disturbances.is_empty()
+    }
+}
+
 /// Recordings without the key were made of runs that measured once, or that ran alone.
 fn once() -> u32 {
     1

@@ -100,7 +100,7 @@ pub struct Requests {
     /// How they ended.
     #[serde(flatten)]
     pub endings: Endings,
-    /// Latency from due to ended, whatever the ending: microseconds rounded up to three significant digits, and how many.
+    /// Latency from due to ended, whatever the ending: microseconds rounded up to two significant digits, and how many.
     pub latencies: Vec<(u64, u64)>,
 }
 

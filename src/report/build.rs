@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::text::{self, ms};
 use super::wording;
-use super::{distribution, fidelity, queue, traffic};
+use super::{distribution, fidelity, others, queue, traffic};
 use crate::analyse::{self, StageFacts, StepFacts, Timeline};
 use crate::bounds::Bounds;
 use crate::judge::{Judgement, StepJudgement};
@@ -23,12 +23,14 @@ const LIMITS: &[&str] = &[
     "replicas: ACCESS EXCLUSIVE is replayed on standbys, where it cancels or delays their queries",
     "synchronous replication: the lock is held while the commit waits for a standby",
     "the machine: a colder cache or a slower disk than here makes scans and rewrites longer",
-    "traffic: long transactions of production make the migration wait, and everybody behind it",
     "poolers and plan caches: reconnects and replanning after the change are not exercised",
     "functions: one that locks a relation and rolls that back, or a deferred trigger that locks one \
      in COMMIT, may do so between two samples; such a lock can come and go unseen, or be counted as \
      held throughout",
 ];
+
+/// So many of them are about the server and its machine; what is to be said of traffic follows.
+const MACHINE: usize = 3;
 
 /// Builds the report.
 pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) -> Report {
@@ -315,7 +317,10 @@ fn limits(timeline: &Timeline) -> Vec<String> {
     if let Some(stage) = &timeline.stage {
         limits.extend(stage_limits(stage));
     }
-    limits.extend(LIMITS.iter().map(|limit| (*limit).to_owned()));
+    let (machine, rest) = LIMITS.split_at(MACHINE);
+    limits.extend(machine.iter().map(|limit| (*limit).to_owned()));
+    limits.extend(others::limits(timeline));
+    limits.extend(rest.iter().map(|limit| (*limit).to_owned()));
     limits
 }
 

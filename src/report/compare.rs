@@ -45,7 +45,7 @@ pub struct Compared {
     pub downtime_ms: Span,
     /// Waits behind the migration that were seen.
     pub blocked: u64,
-    /// How the requests ended that are counted to a step; null where no traffic was run.
+    /// How the requests ended that are counted to a step or came after the last one; null where no traffic was run.
     pub requests: Option<BTreeMap<Ending, u64>>,
     /// Its longest hold of ACCESS EXCLUSIVE; null: none was seen.
     pub longest_hold_ms: Option<Span>,
@@ -100,7 +100,12 @@ fn compared(report: Report) -> Compared {
     let queues = || steps.iter().filter_map(|step| step.queue.as_ref());
     let operations = || steps.iter().flat_map(|step| &step.traffic);
     let mut requests: BTreeMap<Ending, u64> = BTreeMap::new();
-    for (ending, count) in operations().flat_map(|operation| &operation.endings) {
+    // What is gone may be missed only afterwards.
+    let settled = report.traffic.iter().flat_map(|traffic| &traffic.settle);
+    let endings = operations()
+        .chain(settled)
+        .flat_map(|operation| &operation.endings);
+    for (ending, count) in endings {
         let sum = requests.entry(*ending).or_default();
         *sum = sum.saturating_add(*count);
     }

@@ -35,8 +35,8 @@ fn table(report: &Report) -> Table {
         "requests",
         "slow",
         "lost",
-        "p99 before",
-        "meanwhile",
+        "p99 was",
+        "p99 now",
         "longest",
         "worst",
     ]);
@@ -60,7 +60,7 @@ fn table(report: &Report) -> Table {
             .map(|here| here.p99);
         let change = worst.and_then(|worst| worst.change_ms).map(|more| more.p99);
         table.add_row([
-            Cell::new(text::short(&step.name, 20)),
+            Cell::new(text::short(&step.name, 15)),
             Cell::new(count(requests.fold(0, u64::saturating_add))),
             Cell::new(count(sum(&[Ending::Slow]))),
             Cell::new(count(sum(LOST))),
@@ -68,7 +68,7 @@ fn table(report: &Report) -> Table {
             Cell::new(p99(here)),
             Cell::new(millis(longest)),
             Cell::new(
-                worst.map_or_else(|| "–".to_owned(), |worst| text::short(&worst.operation, 14)),
+                worst.map_or_else(|| "–".to_owned(), |worst| text::short(&worst.operation, 12)),
             ),
         ]);
     }

@@ -162,6 +162,43 @@ pub fn words(felt: &Felt) -> Words<'static> {
             ),
             Some(BE_IMPATIENT),
         ),
+        Felt::RequestsFailed {
+            operation,
+            failed,
+            requests,
+            sqlstates,
+            after,
+            others,
+        } => said(
+            "requests-failed",
+            format!(
+                "{} of {} requests of `{operation}` failed {} as none did before the first: {}{}",
+                count(*failed),
+                count(*requests),
+                if *after {
+                    "during the step or after it"
+                } else {
+                    "during the step"
+                },
+                sqlstates
+                    .iter()
+                    .map(|(sqlstate, times)| match sqlstate.as_str() {
+                        "connection" => format!("{} lost their connection", count(*times)),
+                        sqlstate => format!("{} with SQLSTATE {sqlstate}", count(*times)),
+                    })
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                match others {
+                    0 => String::new(),
+                    1 => "; so did those of one more operation".to_owned(),
+                    others => format!("; so did those of {others} more operations"),
+                },
+            ),
+            Some(
+                "the application that runs during the migration has to know both the old schema and the new one: first \
+                 deploy one that does",
+            ),
+        ),
         Felt::NotMeasured => said(
             "requests-not-measured",
             "there is a budget of requests, and nothing was recorded of any".to_owned(),
@@ -244,7 +281,8 @@ fn behind(sessions: u64) -> String {
     }
 }
 
-fn said(rule: &'static str, message: String, advice: Option<&str>) -> Words<'static> {
+/// A finding that is about no hold.
+pub(super) fn said(rule: &'static str, message: String, advice: Option<&str>) -> Words<'static> {
     Words {
         rule,
         hold: None,

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod compare;
 mod distribution;
+mod doubt_words;
 mod felt;
 mod felt_words;
 mod fidelity;
@@ -13,6 +14,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod model;
+mod others;
 mod queue;
 mod repeats;
 mod shown;

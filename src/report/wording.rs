@@ -1,8 +1,8 @@
 //! Findings in plain words: what was seen, and what to do.
 
-use super::felt_words;
 use super::model;
 use super::text::{bounds, count, scenarios_beside, short, time};
+use super::{doubt_words, felt_words};
 use crate::advice;
 use crate::analyse::{Hold, Holder};
 use crate::judge::{Finding, FindingKind};
@@ -93,6 +93,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             advice: Some("run again on a quieter machine".to_owned()),
         },
         FindingKind::Felt(felt) => felt_words::words(felt),
+        FindingKind::Doubt(doubt) => doubt_words::words(doubt),
         FindingKind::Failed { message, details } => Words {
             rule: "step-failed",
             hold: None,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the recordings anew: real runs on few rows, for the golden tests. Needs a container of PostgreSQL 17 and, for
-# `blocked` and `queue`, the server programs of this machine. Afterwards: INSTA_UPDATE=always cargo test --test golden,
+# `blocked`, `queue` and `traffic`, the server programs of this machine. Afterwards: INSTA_UPDATE=always cargo test --test golden,
 # and read what changed. On a busy machine a run may be unproven; the script says so and stops, run it again then.
 #   LOCKPROOF=PATH   the program, target/release/lockproof unless set
 #   ./record.sh      all of them; ./record.sh blocked failed   only these
@@ -200,6 +200,63 @@ queue_on() {
 	wait
 }
 
+# Traffic beside a lock of a second, and beside a change that keeps out of its way.
+traffic() {
+	with_server traffic_on
+}
+
+traffic_on() {
+	mkdir "$work/traffic" "$work/traffic-quick"
+	cat >"$work/traffic/traffic.toml" <<-'TOML'
+		rate = 50
+		baseline = "4s"
+		settle = "1s"
+		[front]
+		pool = 10
+		[[operations]]
+		name = "listing"
+		weight = 7
+		sql = "SELECT title FROM listing WHERE id = :id"
+		parameters = { id = { column = "listing.id", distribution = "zipf" } }
+		[[operations]]
+		name = "rename"
+		weight = 2
+		sql = "UPDATE listing SET title = 'new' WHERE id = :id"
+		parameters = { id = { column = "listing.id" } }
+		[[operations]]
+		name = "sellers"
+		weight = 1
+		sql = "SELECT count(*) FROM seller"
+	TOML
+	cat >"$work/traffic/scenario.toml" <<-'TOML'
+		name = "traffic"
+		[[steps]]
+		name = "add-note"
+		wrap = "transaction"
+		sql = "ALTER TABLE listing ADD COLUMN note text; SELECT pg_sleep(1)"
+		[[steps]]
+		name = "drop-sellers"
+		sql = "ALTER TABLE seller RENAME TO merchant"
+	TOML
+	cat >"$work/traffic-quick/scenario.toml" <<-'TOML'
+		name = "traffic-quick"
+		traffic = "../traffic/traffic.toml"
+		[[steps]]
+		name = "add-note"
+		sql = "ALTER TABLE listing ADD COLUMN note text"
+		lock_timeout = "200ms"
+		[[steps]]
+		name = "wait"
+		sql = "SELECT pg_sleep(1)"
+	TOML
+	cd "$work/traffic"
+	record traffic 1 . --stage "$url" --confirm-external shop
+	# As it was.
+	"${psql[@]}" -d shop -c "ALTER TABLE listing DROP COLUMN note; ALTER TABLE merchant RENAME TO seller"
+	cd "$work/traffic-quick"
+	record traffic-quick 0 . --stage "$url" --confirm-external shop
+}
+
 # A run that was killed: the first lines of another one, and half a line more.
 cut_short() {
 	{
@@ -209,5 +266,5 @@ cut_short() {
 	say "cut: $(stat -c %s "$here/cut.jsonl") bytes"
 }
 
-if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step repeated blocked queue cut_short; fi
+if [ $# = 0 ]; then set -- published redesigned fill rebuild failed program_step repeated blocked queue traffic cut_short; fi
 for one in "$@"; do "$one"; done
