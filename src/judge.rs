@@ -10,7 +10,7 @@ pub mod impact;
 
 use std::time::Duration;
 
-use crate::analyse::impact::InForce;
+use crate::analyse::impact::{InForce, Wait};
 use crate::analyse::{Blocked, Hold, Replay, StepFacts, Timeline};
 use crate::bounds::{Bounds, Proof};
 use crate::pg::LockMode;
@@ -117,6 +117,8 @@ pub enum FindingKind {
         limit: Duration,
         /// What the step did to the relation or its table meanwhile.
         trace: Option<Trace>,
+        /// The wait for another lock that was most of the hold.
+        waiting: Option<Box<Wait>>,
     },
     /// The budget lies between a hold's bounds.
     HoldUnproven {
@@ -334,6 +336,7 @@ fn judge_step(
                     more: 0,
                     limit,
                     trace: trace_of(hold, &facts.traces),
+                    waiting: waiting(hold, &facts.queue.waits).map(Box::new),
                 },
                 Verdict::Exceeded,
             ),
@@ -493,6 +496,25 @@ fn trace_of(hold: &Hold, traces: &[Trace]) -> Option<Trace> {
         .cloned()
 }
 
+/// The longest wait for another lock that the session began while it held this one, where that was more than half of
+/// the hold: the hold is as long as somebody else wants it to be.
+fn waiting(hold: &Hold, waits: &[Wait]) -> Option<Wait> {
+    waits
+        .iter()
+        .filter(|wait| wait.pid == hold.pid)
+        .filter(|wait| wait.relation.as_ref() != Some(&hold.relation) || wait.mode != hold.mode)
+        .filter(|wait| {
+            let ends = hold.released.latest;
+            wait.asked
+                .latest
+                .is_none_or(|asked| asked >= hold.granted.earliest)
+                && ends.is_none_or(|ends| wait.asked.earliest < ends)
+        })
+        .filter(|wait| wait.waited.at_least() * 2 > hold.hold.at_least())
+        .max_by_key(|wait| wait.waited.at_least())
+        .cloned()
+}
+
 /// What is worth saying without a budget being broken.
 fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
     let mut remarks = Vec::new();
@@ -519,7 +541,8 @@ fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
             more: more.len(),
         }));
     }
-    if facts.attempts > 1 && !facts.queue.exclusions.is_empty() {
+    // Only `lock_timeout` makes a step try again.
+    if facts.attempts > 1 {
         remarks.push(FindingKind::Felt(Felt::Retried {
             attempts: facts.attempts,
             rested: facts.queue.rested,

@@ -4,6 +4,7 @@ use super::model;
 use super::text::{bounds, count, scenarios_beside, short, time};
 use super::{doubt_words, felt_words};
 use crate::advice;
+use crate::analyse::impact::Wait;
 use crate::analyse::{Hold, Holder};
 use crate::judge::{Finding, FindingKind};
 use crate::plan::Level;
@@ -13,6 +14,9 @@ use crate::recording::format::Trace;
 const NOTHING_SEEN: &str = "it was not seen to read or rewrite anything, so what took the time was the \
                             server: its disk, its processors, its commit; see whether it does on a \
                             quieter machine, too";
+/// Advice where a lock was held while another one was waited for.
+const ONE_LOCK_AT_A_TIME: &str = "most of that was a wait for another lock: set `lock_timeout` and `retry`, which let go of \
+                                  both, and take one table in each transaction where the statements allow it";
 /// How much of a statement a sentence bears.
 pub(super) const QUOTE: usize = 100;
 
@@ -24,6 +28,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             more,
             limit,
             trace,
+            waiting,
         } => Words {
             rule: if finding.level == Level::Warn {
                 "writes-blocked"
@@ -32,7 +37,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             },
             hold: Some(hold),
             message: format!(
-                "{} was held in {} for {}, over the budget of {}{}{}{}; that blocks {}",
+                "{} was held in {} for {}, over the budget of {}{}{}{}{}; that blocks {}",
                 subject(hold),
                 hold.mode.sql(),
                 bounds(hold.hold),
@@ -40,9 +45,13 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
                 others(*more),
                 origin(hold),
                 seen(hold, trace.as_ref()),
+                waiting.as_deref().map_or_else(String::new, waited),
                 hold.mode.blocks(),
             ),
-            advice: advise(hold, trace.as_ref()),
+            advice: match waiting {
+                Some(_) => Some(ONE_LOCK_AT_A_TIME.to_owned()),
+                None => advise(hold, trace.as_ref()),
+            },
         },
         FindingKind::HoldUnproven { hold, more, limit } if hold.holder == Holder::Unclear => Words {
             rule: "hold-unproven",
@@ -102,7 +111,7 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             } else {
                 format!("{message}\n{}", details.join("\n"))
             },
-            advice: None,
+            advice: after_failure(message).map(str::to_owned),
         },
         FindingKind::NotRun => Words {
             rule: "step-not-run",
@@ -165,6 +174,14 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
         message: words.message,
         advice: words.advice,
     }
+}
+
+/// What to do about a failure whose cause lies in the locks.
+fn after_failure(message: &str) -> Option<&'static str> {
+    message.ends_with("(SQLSTATE 40P01)").then_some(
+        "take one table in each transaction, or the tables in the order that the application takes them; `lock_timeout` \
+         with `retry` lets go before the server has to end somebody",
+    )
 }
 
 /// A finding in words.
@@ -231,6 +248,22 @@ fn quote_all(statements: &[String]) -> String {
 fn is_transaction_end(sql: &str) -> bool {
     let first = sql.split_whitespace().next().unwrap_or("");
     ["commit", "end", "rollback"].contains(&first.to_ascii_lowercase().as_str())
+}
+
+/// What was waited for meanwhile, and behind whom.
+fn waited(wait: &Wait) -> String {
+    format!(
+        "; meanwhile it waited {} for {}{}",
+        bounds(wait.waited),
+        match &wait.relation {
+            Some(relation) => format!("`{relation}`"),
+            None => "others to end".to_owned(),
+        },
+        match wait.behind.first() {
+            Some(stander) => format!(" behind {}", stander.who),
+            None => String::new(),
+        },
+    )
 }
 
 fn seen(hold: &Hold, trace: Option<&Trace>) -> String {

@@ -1,0 +1,1 @@
+ALTER TABLE listings_photo ADD COLUMN caption text;

@@ -1,0 +1,1 @@
+ALTER TABLE listings_listing ADD COLUMN photo_count integer;

@@ -1,0 +1,1 @@
+ALTER TABLE listings_seller ADD COLUMN listing_count bigint NOT NULL DEFAULT 0;
