@@ -15,6 +15,8 @@ use crate::Result;
 use crate::pg::{Session, names};
 use crate::stage::Endpoint;
 
+/// Somewhere for a cancel to strike that comes late.
+const WAIT_FOR_CANCEL: &str = "SELECT pg_catalog.pg_sleep(0.1)";
 /// A connection whose statement was cancelled is used again if it is free within so long, else replaced.
 const RECOVERY: Duration = Duration::from_secs(5);
 
@@ -215,10 +217,11 @@ impl Connection {
     /// Cancels what runs on it and makes it as new.
     pub async fn give_up(&self, leaves: Leaves) -> Recovered {
         let work = async {
-            // A request that is heard is passed on before this returns; what comes to the session later is the next
-            // statement's, and that is one of ours.
             self.session.cancel().await;
-            self.reset(leaves).await
+            let recovered = self.reset(leaves).await;
+            // The server passes it on when it comes to it, and nothing says when: a late one hits this, not a request.
+            let _ = self.session.client.batch_execute(WAIT_FOR_CANCEL).await;
+            recovered
         };
         let recovered = tokio::time::timeout(RECOVERY, work).await;
         recovered.unwrap_or(Recovered::No)
