@@ -2,11 +2,12 @@
 
 use super::build::{moment, span};
 use super::model::impact as model;
-use super::model::{Report, Span, Step};
+use super::model::{Hold, Report, Span, Step};
 use super::text::{self, ms, short};
 use crate::analyse::impact as facts;
 use crate::bounds::Bounds;
 use crate::judge::Verdict;
+use crate::pg::LockMode;
 
 /// How much of a query a line bears.
 const QUOTE: usize = 30;
@@ -85,14 +86,32 @@ fn lock_timeout(timeout: &facts::LockTimeout) -> model::LockTimeout {
     }
 }
 
-/// A line for each step that waited for a lock: what the table does not show. Empty where none did.
+/// A line for each step that waited for a lock, and one for each beside which somebody else had the strongest one:
+/// what the table does not show. Empty where there is nothing of it.
 pub fn lines(report: &Report) -> Vec<String> {
     report
         .steps
         .iter()
         .filter(|step| step.verdict != Verdict::NotRun)
-        .filter_map(line)
+        .flat_map(|step| [line(step), of_others(&step.name, &step.foreign_holds)])
+        .flatten()
         .collect()
+}
+
+/// The longest time for which somebody else stopped reads and writes, such as a vacuum that truncates.
+fn of_others(step: &str, foreign: &[Hold]) -> Option<String> {
+    let longest = foreign
+        .iter()
+        .filter(|hold| hold.mode == LockMode::AccessExclusiveLock && hold.hold_ms.at_least > 0.0)
+        .max_by(|a, b| a.hold_ms.at_least.total_cmp(&b.hold_ms.at_least))?;
+    let by = longest.granted_by.as_deref().unwrap_or("a session");
+    Some(format!(
+        "{}: another session held {} in ACCESS EXCLUSIVE for {}, which is not charged: {}",
+        short(step, 24),
+        longest.relation,
+        shown(longest.hold_ms),
+        short(by, QUOTE),
+    ))
 }
 
 fn line(step: &Step) -> Option<String> {
@@ -114,7 +133,9 @@ fn line(step: &Step) -> Option<String> {
         }
     }
     if let Some(excluded) = queue.exclusion_ms {
-        parts.push(format!("excluded {}", shown(excluded)));
+        let several = queue.exclusions.len() > 1;
+        let in_all = if several { " in all" } else { "" };
+        parts.push(format!("excluded {}{in_all}", shown(excluded)));
     }
     if queue.deepest > 0 {
         parts.push(format!("up to {} behind it", queue.deepest));
@@ -134,4 +155,45 @@ fn shown(span: Span) -> String {
         duration(span.at_least),
         span.at_most.map(duration),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(mode: LockMode, at_least: f64) -> Hold {
+        let span = |at_least| Span {
+            at_least,
+            at_most: Some(50.0),
+        };
+        Hold {
+            relation: "items".to_owned(),
+            parent: None,
+            mode,
+            pid: 7,
+            hold_ms: span(at_least),
+            wait_ms: span(0.0),
+            asked_at_ms: None,
+            granted_at_ms: span(1.0),
+            released_at_ms: span(40.0),
+            granted_by: Some("VACUUM items".to_owned()),
+            lengthened_by: Vec::new(),
+            judged: false,
+        }
+    }
+
+    #[test]
+    fn a_lock_of_others_is_told_if_it_surely_stopped_everybody() {
+        let exclusive = LockMode::AccessExclusiveLock;
+        let both = [held(exclusive, 20.0), held(exclusive, 30.0)];
+        assert_eq!(
+            of_others("a", &both).as_deref(),
+            Some(
+                "a: another session held items in ACCESS EXCLUSIVE for 30–50 ms, which is not charged: VACUUM items"
+            )
+        );
+        assert_eq!(of_others("a", &[held(exclusive, 0.0)]), None);
+        assert_eq!(of_others("a", &[held(LockMode::ShareLock, 30.0)]), None);
+        assert_eq!(of_others("a", &[]), None);
+    }
 }
