@@ -303,11 +303,7 @@ impl Reader<'_> {
         value: &Option<Value>,
         read: fn(&str) -> Result<Duration, Unfit>,
     ) -> Result<Option<Duration>> {
-        let Some(value) = value else { return Ok(None) };
-        units::with_unit(value)
-            .and_then(|text| read(&text))
-            .map(Some)
-            .map_err(|unfit| self.document.unfit(&self.at.key(key), unfit))
+        self.document.unit(&self.at.key(key), value, read)
     }
 }
 

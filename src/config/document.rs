@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 use toml::{Spanned, Value};
 
 use super::suggest::{listed, nearest};
-use super::units::Unfit;
+use super::units::{self, Unfit};
 use super::vars;
 use crate::{Error, Result};
 
@@ -178,6 +179,24 @@ impl<'t> Document<'t> {
         let behind = self.text.get(start + 3..).unwrap_or_default();
         let opened = matches!(quotes, Some("\"\"\"" | "'''"));
         line + usize::from(opened && behind.starts_with(['\n', '\r']))
+    }
+
+    /// The time of the key at `path`; None: it is not there.
+    ///
+    /// # Errors
+    ///
+    /// For a value without a unit, and for one that `read` does not take.
+    pub fn unit(
+        &self,
+        path: &KeyPath,
+        value: &Option<Value>,
+        read: fn(&str) -> Result<Duration, Unfit>,
+    ) -> Result<Option<Duration>> {
+        let Some(value) = value else { return Ok(None) };
+        units::with_unit(value)
+            .and_then(|text| read(&text))
+            .map(Some)
+            .map_err(|unfit| self.unfit(path, unfit))
     }
 
     /// `` `scenario.toml`, line 7 ``.

@@ -136,7 +136,7 @@ pub(super) fn of_all(
 ///
 /// # Errors
 ///
-/// As [`of_all`].
+/// If two of them would be written to the same place.
 pub fn of_recording(
     faces: &cli::Faces,
     scenario: &str,

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::document::{Document, KeyPath};
 use super::scenario::{RetryText, Scenario, StepText};
-use super::units::{self, Unfit};
+use super::units;
 use crate::Result;
 use crate::plan::{Retry, StepKind};
 
@@ -60,7 +60,7 @@ fn timeout(
     at: &KeyPath,
     value: &Option<Value>,
 ) -> Result<Option<Duration>> {
-    unit(document, at, "lock_timeout", value, units::server_timeout)
+    document.unit(&at.key("lock_timeout"), value, units::server_timeout)
 }
 
 fn retry(
@@ -85,15 +85,9 @@ fn retry(
             })
         })?;
     let usual = Retry::default();
-    let backoff = unit(document, &at, "backoff", &typed.backoff, units::rest)?;
+    let backoff = document.unit(&at.key("backoff"), &typed.backoff, units::rest)?;
     let backoff = backoff.unwrap_or(usual.backoff);
-    let max_backoff = unit(
-        document,
-        &at,
-        "max_backoff",
-        &typed.max_backoff,
-        units::rest,
-    )?;
+    let max_backoff = document.unit(&at.key("max_backoff"), &typed.max_backoff, units::rest)?;
     if let Some(max) = max_backoff.filter(|max| *max < backoff) {
         let message =
             format!("is shorter than the first rest: {max:?}, and `backoff` is {backoff:?}");
@@ -113,18 +107,4 @@ fn retry(
         max_backoff: max_backoff.unwrap_or(usual.max_backoff.max(backoff)),
         jitter,
     }))
-}
-
-fn unit(
-    document: &Document<'_>,
-    at: &KeyPath,
-    key: &str,
-    value: &Option<Value>,
-    read: fn(&str) -> Result<Duration, Unfit>,
-) -> Result<Option<Duration>> {
-    let Some(value) = value else { return Ok(None) };
-    units::with_unit(value)
-        .and_then(|text| read(&text))
-        .map(Some)
-        .map_err(|unfit| document.unfit(&at.key(key), unfit))
 }

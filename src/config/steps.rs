@@ -267,11 +267,7 @@ impl Scenario<'_> {
         value: &Option<Value>,
         read: fn(&str) -> Result<Duration, Unfit>,
     ) -> Result<Option<Duration>> {
-        let Some(value) = value else { return Ok(None) };
-        units::with_unit(value)
-            .and_then(|text| read(&text))
-            .map(Some)
-            .map_err(|unfit| self.document.unfit(&at.key(key), unfit))
+        self.document.unit(&at.key(key), value, read)
     }
 
     fn count(&self, at: &KeyPath, key: &str, value: &Option<Value>) -> Result<Option<u64>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 
 use crate::pg::Session;
 use crate::pg::session::{Told, tell};
@@ -67,14 +67,8 @@ impl Control {
     ) -> Result<i32> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let row = self
-                .session
-                .client
-                .query_opt(question, parameters)
-                .await
-                .map_err(|error| refused(&error))?;
-            if let Some(row) = row {
-                return Ok(row.get(0));
+            if let Some(answer) = self.value(question, parameters).await? {
+                return Ok(answer);
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(Error::stage(format!(
@@ -97,27 +91,12 @@ impl Control {
         .map(drop)
     }
 
-    /// One number; None: no row.
-    pub async fn number(
+    /// The value that a question is answered with; None: no row.
+    pub async fn value<T: for<'a> FromSql<'a>>(
         &self,
         question: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<i64>> {
-        let row = self
-            .session
-            .client
-            .query_opt(question, parameters)
-            .await
-            .map_err(|error| refused(&error))?;
-        Ok(row.map(|row| row.get(0)))
-    }
-
-    /// One word; None: no row.
-    pub async fn name(
-        &self,
-        question: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<T>> {
         let row = self
             .session
             .client

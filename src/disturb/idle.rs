@@ -45,7 +45,7 @@ pub(super) async fn touch(control: &Control, oid: u32, table: &str) -> Result<St
 /// A column that can be written, quoted.
 pub(super) async fn writable(control: &Control, oid: u32, table: &str) -> Result<String> {
     let column = control
-        .name(
+        .value::<String>(
             "SELECT pg_catalog.quote_ident(attname::text) FROM pg_catalog.pg_attribute \
              WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' \
              AND attidentity <> 'a' ORDER BY attnum LIMIT 1",

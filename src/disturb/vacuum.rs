@@ -89,7 +89,7 @@ async fn unfreeze(control: &Control, oid: u32, table: &str) -> Result<()> {
 /// Uses transaction numbers until the table is due. A transaction that has one and wrote nothing is not flushed.
 async fn use_up(control: &Control, oid: u32) -> Result<()> {
     let age = control
-        .number(
+        .value::<i64>(
             "SELECT pg_catalog.age(relfrozenxid)::bigint FROM pg_catalog.pg_class WHERE oid = $1",
             &[&oid],
         )
@@ -116,7 +116,7 @@ pub(super) async fn truncating(
     let (oid, table) = control.table(relation).await?;
     if deletes > 0.0 {
         let pages = control
-            .number(
+            .value::<i64>(
                 "SELECT pg_catalog.pg_relation_size($1::oid::pg_catalog.regclass) \
                  / pg_catalog.current_setting('block_size')::bigint",
                 &[&oid],

@@ -108,7 +108,8 @@ impl Reader<'_> {
             (None, Some(value)) => Ok(Load::Closed {
                 clients: at_most(value, LARGEST_POOL).map_err(|unfit| self.unfit("clients", unfit))?,
                 think: self
-                    .unit(&KeyPath::top("think"), &typed.think, units::rest)?
+                        .document
+                        .unit(&KeyPath::top("think"), &typed.think, units::rest)?
                     .unwrap_or_default(),
             }),
         }
@@ -117,7 +118,8 @@ impl Reader<'_> {
     fn front(&self, typed: &FrontText, notes: &mut Vec<String>) -> Result<Front> {
         let top = KeyPath::top("front");
         let time = |key: &str, value: &Option<Value>, default: Duration| {
-            self.unit(&top.key(key), value, units::duration)
+            self.document
+                .unit(&top.key(key), value, units::duration)
                 .map(|duration| duration.unwrap_or(default))
         };
         let default = Front::default();
@@ -150,7 +152,10 @@ impl Reader<'_> {
 
     fn whole_run(&self, key: &str, value: &Option<Value>, default: Duration) -> Result<Duration> {
         let at = KeyPath::top(key);
-        let time = self.unit(&at, value, units::rest)?.unwrap_or(default);
+        let time = self
+            .document
+            .unit(&at, value, units::rest)?
+            .unwrap_or(default);
         if time > LONGEST_BASELINE {
             return Err(self.unfit(
                 key,
@@ -315,19 +320,6 @@ impl Reader<'_> {
                 .help("a name is one line of text"));
         }
         Ok(name)
-    }
-
-    fn unit(
-        &self,
-        at: &KeyPath,
-        value: &Option<Value>,
-        read: fn(&str) -> Result<Duration, Unfit>,
-    ) -> Result<Option<Duration>> {
-        let Some(value) = value else { return Ok(None) };
-        units::with_unit(value)
-            .and_then(|text| read(&text))
-            .map(Some)
-            .map_err(|unfit| self.document.unfit(at, unfit))
     }
 
     fn unfit(&self, key: &str, unfit: Unfit) -> Error {
