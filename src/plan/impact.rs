@@ -49,6 +49,11 @@ impl Impact {
         timeouts: Some(0),
     };
 
+    /// True where there is no budget.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// These, and `other` where there are none.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

@@ -87,7 +87,7 @@ pub struct StepHeader {
     /// Its own budgets.
     pub budgets: Vec<Budget>,
     /// Its own budgets of what applications feel.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Impact::is_none")]
     pub impact: Impact,
     /// The `lock_timeout` that its sessions begin with, in nanoseconds; 0: that of the server. None: a recording that
     /// does not say.

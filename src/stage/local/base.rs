@@ -572,6 +572,8 @@ pub(super) async fn sync(
 /// Turns a building folder into a base: everything on the disk, then one rename.
 fn publish(folder: Folder, base: &Path, marker: &Marker) -> Result<()> {
     let path = folder.path();
+    // No server needs them any more; behind the rename nobody would look for them.
+    remove(folder.sockets())?;
     for rest in ["placed", "server.log"] {
         let rest = path.join(rest);
         let _ = std::fs::remove_dir_all(&rest).or_else(|_| std::fs::remove_file(&rest));
@@ -589,7 +591,7 @@ fn publish(folder: Folder, base: &Path, marker: &Marker) -> Result<()> {
             .and_then(|bases| bases.sync_all())
             .map_err(|error| cannot("sync", bases, error))?;
     }
-    // Of the folder only its socket folder and the owner's file are left.
+    // Of the folder only the owner's file is left.
     let _ = std::fs::remove_file(base.join("owner.json"));
     folder.remove()
 }
