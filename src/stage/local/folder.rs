@@ -125,12 +125,14 @@ impl Folder {
     }
 
     fn write(&mut self) -> Result<()> {
-        let text = serde_json::to_vec(&self.owner).map_err(|error| {
+        let mut text = serde_json::to_vec(&self.owner).map_err(|error| {
             Error::defect("the owner of a folder cannot be written as JSON").because(error)
         })?;
+        // In one go, over what is there: whoever is killed before or after it leaves a file that can be read.
+        let before = self.file.metadata().map_or(0, |facts| facts.len());
+        text.resize(text.len().max(before as usize), b' ');
         self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
+            .rewind()
             .and_then(|()| self.file.write_all(&text))
             .map_err(|error| cannot("write", &self.path.join(OWNER), error))
     }
