@@ -78,6 +78,22 @@ pub enum Ending {
     Deadlocked,
 }
 
+impl Ending {
+    /// True for a request that got no answer, or an error for one.
+    pub fn is_lost(self) -> bool {
+        match self {
+            Self::Ok | Self::Slow => false,
+            Self::TimedOut | Self::Refused | Self::Failed | Self::Deadlocked => true,
+        }
+    }
+}
+
+/// How many of these got no answer, or an error for one.
+pub fn lost(counts: &BTreeMap<Ending, u64>) -> u64 {
+    let lost = counts.iter().filter(|(ending, _)| ending.is_lost());
+    lost.map(|(_, count)| *count).fold(0, u64::saturating_add)
+}
+
 /// How requests ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endings {

@@ -7,7 +7,7 @@ use super::model::{Report, Step};
 use super::table::{lines, millis, plain};
 use super::text::{self, count};
 use crate::plan::Load;
-use crate::recording::traffic::Ending;
+use crate::recording::traffic::{Ending, lost};
 
 /// None: nothing ran beside the migration.
 pub(super) fn render(report: &Report) -> Option<String> {
@@ -41,12 +41,11 @@ fn table(report: &Report) -> Table {
         "worst",
     ]);
     for step in report.steps.iter().filter(|step| has_requests(step)) {
-        let sum = |endings: &[Ending]| {
-            let all = step.traffic.iter().flat_map(|operation| &operation.endings);
-            let those = all.filter(|(ending, _)| endings.contains(ending));
-            those.map(|(_, count)| *count).fold(0, u64::saturating_add)
+        let sum = |of: &dyn Fn(&OperationTraffic) -> u64| {
+            let operations = step.traffic.iter();
+            operations.map(of).fold(0, u64::saturating_add)
         };
-        let requests = step.traffic.iter().map(|operation| operation.requests);
+        let slow = |operation: &OperationTraffic| operation.endings.get(&Ending::Slow).copied();
         let longest = step
             .traffic
             .iter()
@@ -61,9 +60,9 @@ fn table(report: &Report) -> Table {
         let change = worst.and_then(|worst| worst.change_ms).map(|more| more.p99);
         table.add_row([
             Cell::new(text::short(&step.name, 15)),
-            Cell::new(count(requests.fold(0, u64::saturating_add))),
-            Cell::new(count(sum(&[Ending::Slow]))),
-            Cell::new(count(sum(LOST))),
+            Cell::new(count(sum(&|operation| operation.requests))),
+            Cell::new(count(sum(&|operation| slow(operation).unwrap_or(0)))),
+            Cell::new(count(sum(&|operation| lost(&operation.endings)))),
             Cell::new(p99(here.zip(change).map(|(here, more)| here - more))),
             Cell::new(p99(here)),
             Cell::new(millis(longest)),
@@ -79,14 +78,6 @@ fn table(report: &Report) -> Table {
     }
     table
 }
-
-/// Endings without an answer, or with an error for one.
-const LOST: &[Ending] = &[
-    Ending::TimedOut,
-    Ending::Refused,
-    Ending::Failed,
-    Ending::Deadlocked,
-];
 
 fn has_requests(step: &Step) -> bool {
     step.traffic.iter().any(|operation| operation.requests > 0)

@@ -10,7 +10,7 @@ use super::model::{self};
 use super::text::ms;
 use crate::analyse::impact::{self, OperationFacts, TrafficFacts};
 use crate::analyse::{Replay, StepFacts, Timeline};
-use crate::recording::traffic::{Ending, TrafficHeader, TrafficSummary, Window};
+use crate::recording::traffic::{TrafficHeader, TrafficSummary, Window, lost};
 
 /// The traffic of the run: of several replays, the last that had any.
 pub(super) fn traffic(timeline: &Timeline) -> Option<Traffic> {
@@ -156,10 +156,9 @@ fn change(here: impact::Latency, usual: impact::Latency) -> Latency {
 fn slice(header: &TrafficHeader, facts: &impact::Slice) -> Slice {
     let of = |place: usize| {
         let facts = facts.operations.get(&place)?;
-        let lost = lost(facts);
         Some(SliceTraffic {
             requests: facts.latency.count,
-            lost,
+            lost: lost(&facts.endings.counts),
             p50_ms: ms(facts.latency.quantiles.p50),
             p99_ms: ms(facts.latency.quantiles.p99),
         })
@@ -169,15 +168,6 @@ fn slice(header: &TrafficHeader, facts: &impact::Slice) -> Slice {
         to_ms: ms(facts.to),
         operations: (0..header.operations.len()).map(of).collect(),
     }
-}
-
-/// Requests that got no answer, or an error for one.
-pub(super) fn lost(facts: &OperationFacts) -> u64 {
-    let counts = facts.endings.counts.iter();
-    counts
-        .filter(|(ending, _)| !matches!(ending, Ending::Ok | Ending::Slow))
-        .map(|(_, count)| *count)
-        .fold(0, u64::saturating_add)
 }
 
 fn per_second(amount: f64, summary: &TrafficSummary) -> Option<f64> {

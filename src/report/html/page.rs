@@ -12,6 +12,7 @@ use super::shape::Figure;
 use super::tables::{self, StepRow, TrafficRow};
 use crate::judge::Verdict;
 use crate::plan::{Arrivals, Begins, Increase, Level, Load};
+use crate::recording::traffic::lost;
 use crate::report::model::impact::{Disturbance, Impact, Traffic};
 use crate::report::model::{Finding, Report, Span, Step};
 use crate::report::shown::{self, span};
@@ -166,9 +167,9 @@ fn tiles(report: &Report) -> Vec<Tile> {
     });
     if report.traffic.is_some() {
         let of_steps = report.steps.iter().flat_map(|step| &step.traffic);
-        let (lost, asked) = of_steps.fold((0_u64, 0_u64), |(lost, asked), traffic| {
+        let (lost, asked) = of_steps.fold((0_u64, 0_u64), |(sum, asked), traffic| {
             (
-                lost.saturating_add(tables::lost(traffic)),
+                sum.saturating_add(lost(&traffic.endings)),
                 asked.saturating_add(traffic.requests),
             )
         });

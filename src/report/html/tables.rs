@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::page::Word;
-use crate::recording::traffic::Ending;
+use crate::recording::traffic::{Ending, lost};
 use crate::report::model::impact::{Latency, OperationTraffic};
 use crate::report::model::{Hold, Report, Span, Step};
 use crate::report::shown::{self, short_mode, span};
@@ -184,18 +184,9 @@ fn row(window: &str, first: bool, traffic: &OperationTraffic) -> TrafficRow {
                 format!("{sign}{}", millis(change.p99.abs()))
             },
         ),
-        lost: count(lost(traffic)),
+        lost: count(lost(&traffic.endings)),
         endings: endings(traffic),
     }
-}
-
-/// Requests that were not answered.
-pub(super) fn lost(traffic: &OperationTraffic) -> u64 {
-    let lost = traffic.endings.iter().filter(|(ending, _)| match ending {
-        Ending::Ok | Ending::Slow => false,
-        Ending::TimedOut | Ending::Refused | Ending::Failed | Ending::Deadlocked => true,
-    });
-    lost.map(|(_, count)| *count).fold(0, u64::saturating_add)
 }
 
 fn endings(traffic: &OperationTraffic) -> String {
