@@ -67,3 +67,52 @@ pub struct Strictness {
     #[arg(long, env = "LOCKPROOF_ALLOW_UNPROVEN", value_parser = BoolishValueParser::new())]
     pub allow_unproven: bool,
 }
+
+/// The report's forms, and where each is written.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Faces {
+    /// Write the report as JSON; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.json. Several scenarios need
+    /// either; on standard output their reports follow each other in the order of the command line.
+    #[arg(
+        long,
+        env = "LOCKPROOF_JSON",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub json: Option<PathBuf>,
+    /// Write the report as a page with a picture of it; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.html. Several scenarios need
+    /// either. The page loads nothing from elsewhere.
+    #[arg(
+        long,
+        env = "LOCKPROOF_HTML",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub html: Option<PathBuf>,
+    /// Write the report as Markdown, for a comment on a change; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.md. Several scenarios need
+    /// either; on standard output their reports follow each other in the order of the command line.
+    #[arg(
+        long,
+        env = "LOCKPROOF_MARKDOWN",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub markdown: Option<PathBuf>,
+    /// Write the report as JUnit XML, a test case each step; `-` is standard output
+    ///
+    /// `{scenario}` in it is the scenario's name, DIR/ gets NAME.xml. Several scenarios need
+    /// either.
+    #[arg(
+        long,
+        env = "LOCKPROOF_JUNIT",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub junit: Option<PathBuf>,
+}

@@ -1,4 +1,4 @@
-//! Brings a snapshot's data into an empty database.
+//! The restore of a dump.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,182 +8,38 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use super::complaints::{errors_in, newer_than_here, way_out};
 use super::course::Course;
 use super::detect::{Format, Packing, damaged, detect, open};
 use super::follow::Follow;
 use super::found::Found;
 use super::needs::{self, Needs};
+use super::restrict::knows_restrict;
 use super::sizes::sizes;
-use super::underway::Underway;
-use super::{
-    Filtered, Snapshot, Source, apply, collation, dumped, globals, inherited, plain, roles, toc,
-    tolerated,
-};
-use crate::config::vars::substitute;
-use crate::sql::split;
+use super::watched::Watched;
+use super::{Filtered, Snapshot, collation, dumped, globals, plain, roles, toc, tolerated};
 use crate::stage::connect::connect;
-use crate::stage::{
-    Endpoint, Fill, Heard, Inherited, Origin, TOOL_LINES, ToolInput, ToolOutput, Tools, Unit, Watch,
-};
+use crate::stage::{Endpoint, Heard, TOOL_LINES, ToolInput, ToolOutput, Tools, Unit, Watch};
 use crate::{Error, Result};
 
 /// How many lines of a tool's errors are shown.
 const SHOWN_LINES: usize = 20;
 
-impl Fill for Snapshot {
-    fn origin(&self) -> Result<Origin> {
-        Snapshot::origin(self)
-    }
-
-    fn inherits(&self, conf: &str) -> Inherited {
-        inherited::inherited(conf)
-    }
-
-    fn name(&self) -> Option<&str> {
-        Some(&self.manifest.name)
-    }
-
-    async fn fill<T: Tools>(
-        &self,
-        endpoint: &Endpoint,
-        tools: &T,
-        watch: &dyn Watch,
-    ) -> Result<()> {
-        let found = Found::default();
-        let travels = &self.manifest.travels;
-        let client = connect(endpoint, "lockproof restore").await?;
-        apply::roles(&client, travels, &found, watch).await?;
-        match &self.manifest.source {
-            Source::Generator { files } => {
-                for file in files {
-                    self.generate(endpoint, file, watch).await?;
-                }
-            }
-            Source::Hooks(_) => {
-                return Err(Error::defect("a snapshot of hooks was to be restored"));
-            }
-            Source::Dump { file, filtered } => {
-                let restore = Restore {
-                    snapshot: self,
-                    file: self.folder.join(file),
-                    filtered,
-                    endpoint,
-                    tools,
-                    watch,
-                    found: &found,
-                    is_newer: OnceLock::new(),
-                };
-                restore.run().await?;
-            }
-            // It is whole, and keeps its bloat and its statistics.
-            Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => {}
-        }
-        if self.manifest.restore.analyze && !self.manifest.source.is_physical() {
-            watch.measured("vacuuming and analyzing the tables", Unit::Bytes);
-            // Vacuumed as well, as on a server long in use: else the first scans under a lock
-            // would set every row's hint bits, and autovacuum would visit each table in the run.
-            // The checkpoint first: where commits are asynchronous, VACUUM cannot call rows visible
-            // whose commit is not yet written.
-            let vacuumed = async {
-                client.batch_execute("CHECKPOINT").await?;
-                client.batch_execute("VACUUM (ANALYZE)").await
-            };
-            tokio::select! {
-                vacuumed = vacuumed => vacuumed.map_err(|error| {
-                    Error::stage("the restored tables cannot be analyzed").because(error)
-                })?,
-                never = Underway::tell_vacuum(endpoint, watch) => match never {},
-            }
-        }
-        // A session from here on has the settings: this one is from before.
-        apply::settings(&client, &endpoint.database, travels, &found, watch).await?;
-        found.remember(&client, &endpoint.database).await
-    }
-}
-
-impl Snapshot {
-    async fn generate(&self, endpoint: &Endpoint, file: &Path, watch: &dyn Watch) -> Result<()> {
-        let path = self.folder.join(file);
-        let making = format!("making `{}` with `{}`", self.manifest.name, file.display());
-        watch.measured(&making, Unit::Statements);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Error::usage(format!("cannot read `{}`", path.display())).because(error)
-        })?;
-        let sql = substitute(&text, &self.variables).map_err(|undefined| {
-            Error::usage(format!("`{}`: {undefined}", path.display()))
-                .help("variables of a generator stand in `[variables]` of its `snapshot.toml`")
-        })?;
-        if sql.trim().is_empty() {
-            return Err(Error::usage(format!("`{}` is empty", path.display())));
-        }
-        let client = connect(endpoint, "lockproof restore").await?;
-        tokio::select! {
-            ran = run_statements(&client, &path, &sql, watch) => ran,
-            never = Underway::tell(endpoint, watch) => match never {},
-        }
-    }
-}
-
-/// Runs a generator's file, each statement by itself.
-async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Watch) -> Result<()> {
-    let failed = || Error::stage(format!("`{}` failed", path.display()));
-    let statements = split(sql).map_err(|error| {
-        let help = error.help().map(str::to_owned);
-        let failed = failed().because(error);
-        help.into_iter().fold(failed, Error::help)
-    })?;
-    let count = statements.len() as u64;
-    for (number, statement) in statements.iter().enumerate() {
-        watch.advance(number as u64, Some(count));
-        watch.detail(statement.kind.summary());
-        client
-            .batch_execute(&statement.text)
-            .await
-            .map_err(|error| {
-                let details = where_in(sql, statement.span.start, &error);
-                failed().because(error).details(details)
-            })?;
-    }
-    Ok(())
-}
-
-/// The line that the server points at, and what it adds.
-fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<String> {
-    let mut details = Vec::new();
-    let Some(said) = error.as_db_error() else {
-        return details;
-    };
-    if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = said.position() {
-        let within: usize = sql[statement..]
-            .chars()
-            .take((*position as usize).saturating_sub(1))
-            .map(char::len_utf8)
-            .sum();
-        let number = sql[..statement + within].matches('\n').count();
-        let line = sql.lines().nth(number).unwrap_or_default();
-        details.push(format!("line {}: {}", number + 1, line.trim()));
-    }
-    details.extend(said.detail().map(|detail| format!("DETAIL: {detail}")));
-    details.extend(said.hint().map(|hint| format!("HINT: {hint}")));
-    details.extend(said.where_().map(|context| format!("CONTEXT: {context}")));
-    details
-}
-
 /// The restore of one dump.
-struct Restore<'a, T> {
-    snapshot: &'a Snapshot,
-    file: PathBuf,
-    filtered: &'a [Filtered],
-    endpoint: &'a Endpoint,
-    tools: &'a T,
-    watch: &'a dyn Watch,
-    found: &'a Found,
+pub(super) struct Restore<'a, T> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) file: PathBuf,
+    pub(super) filtered: &'a [Filtered],
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) tools: &'a T,
+    pub(super) watch: &'a dyn Watch,
+    pub(super) found: &'a Found,
     /// Whether the dump is of a newer major than the server here; unknown until it was looked at.
-    is_newer: OnceLock<bool>,
+    pub(super) is_newer: OnceLock<bool>,
 }
 
 impl<T: Tools> Restore<'_, T> {
-    async fn run(&self) -> Result<()> {
+    pub(super) async fn run(&self) -> Result<()> {
         match detect(&self.file)? {
             Format::Plain(packing) => self.plain(packing).await,
             Format::Custom(Packing::None) | Format::Directory => self.archive(true).await,
@@ -567,190 +423,10 @@ fn whole_tar(path: &Path) -> Result<()> {
     }
 }
 
-/// The lines that tell of errors, each once.
-fn errors_in(stderr: &[String]) -> Vec<&str> {
-    stderr
-        .iter()
-        .filter(|line| {
-            ["ERROR:  ", "FATAL:  ", "PANIC:  "]
-                .iter()
-                .any(|level| line.contains(level))
-                || line.starts_with("pg_restore: error:")
-                || line.contains(": error: ")
-                || line.contains("invalid command \\")
-        })
-        .map(String::as_str)
-        .collect()
-}
-
-/// What the user can do about a tool's words.
-fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String> {
-    let says = |parts: &[&str]| {
-        stderr
-            .iter()
-            .any(|line| parts.iter().any(|part| line.contains(part)))
-    };
-    let help = if says(&["violates foreign key constraint"]) {
-        "rows refer to rows that the snapshot does not have: take it with a condition for the referring table as well (`--where`), or name the error in `restore.tolerate` and do without the constraint".to_owned()
-    } else if says(&[
-        "unsupported version (",
-        "unrecognized configuration parameter",
-    ]) {
-        newer_than_here(made_by)
-    } else if says(&[
-        "end of file",
-        "could not read from input file",
-        "could not uncompress data",
-        "could not decompress",
-        "corrupt tar header",
-        "did not find magic string",
-        "could not find block ID",
-        "unexpected block ID",
-        "incomplete tar header",
-        "could not open input file",
-        "could not open file",
-        "entry ID",
-    ]) {
-        "the dump is damaged or cut off: copy or take it again, and compare its size with the original's".to_owned()
-    } else if says(&[
-        "extension control file",
-        "could not access file",
-        "is not available",
-    ]) && says(&["extension", "could not access file"])
-    {
-        "the stage's server lacks an extension that the snapshot uses: install it, use an image that has it (`--image`), or name the error in `restore.tolerate`".to_owned()
-    } else if says(&["role \""]) && says(&["does not exist"]) {
-        "name the error in `restore.tolerate`, or leave owners and privileges of an archive out with `restore.owners = false`".to_owned()
-    } else if says(&["default_tablespace", "tablespace \""]) {
-        "take the dump with `pg_dump --no-tablespaces`: the stage has none".to_owned()
-    } else if says(&["does not appear to be a valid archive"]) {
-        "take the dump with `pg_dump`; its plain, custom, directory and tar formats are read"
-            .to_owned()
-    } else {
-        return None;
-    };
-    Some(help)
-}
-
-/// The way out of what an older server does not understand.
-fn newer_than_here(made_by: Option<&str>) -> String {
-    let made_by = made_by
-        .filter(|version| !version.is_empty())
-        .map_or_else(String::new, |version| format!(" ({version})"));
-    format!(
-        "a newer PostgreSQL{made_by} made the dump than the stage has: set `server_version` in `snapshot.toml`, and use an image or server programs of that major (`--image`, `--pg-bin`)"
-    )
-}
-
-/// Whether this server's `psql` knows `\restrict`, which `pg_dump` writes since August 2025.
-async fn knows_restrict(client: &Client) -> Result<bool> {
-    let failed = |error| Error::stage("the server does not tell its version").because(error);
-    let version: i32 = client
-        .query_one("SELECT current_setting('server_version_num')::int4", &[])
-        .await
-        .map_err(failed)?
-        .get(0);
-    Ok(restrict_is_known(version))
-}
-
-fn restrict_is_known(version: i32) -> bool {
-    let first = match version / 10_000 {
-        13 => 130_022,
-        14 => 140_019,
-        15 => 150_014,
-        16 => 160_010,
-        17 => 170_006,
-        major => return major >= 18,
-    };
-    version >= first
-}
-
-type Broken = std::sync::Arc<std::sync::Mutex<Option<std::io::Error>>>;
-
-/// A stream that remembers how it broke off: a provider's `run` may tell that in other words.
-struct Watched {
-    stream: plain::Stream,
-    broken: Broken,
-}
-
-impl Watched {
-    fn new(stream: plain::Stream) -> (Self, Broken) {
-        let broken = Broken::default();
-        let watched = Self {
-            stream,
-            broken: broken.clone(),
-        };
-        (watched, broken)
-    }
-}
-
-impl tokio::io::AsyncRead for Watched {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        let polled = std::pin::Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let std::task::Poll::Ready(Err(error)) = &polled
-            && let Ok(mut broken) = self.broken.lock()
-        {
-            *broken = Some(std::io::Error::new(error.kind(), error.to_string()));
-        }
-        polled
-    }
-}
-
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R> + Send + 'static,
 ) -> Result<R> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::defect("reading the dump broke off").because(error))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_out_follows_the_tool_s_words() {
-        for (words, help) in [
-            (
-                "pg_restore: error: unsupported version (1.16) in file header",
-                "(17.2) made the dump",
-            ),
-            (
-                "psql:<stdin>:9: ERROR:  unrecognized configuration parameter \"transaction_timeout\"",
-                "server_version",
-            ),
-            (
-                "pg_restore: error: could not read from input file: end of file",
-                "cut off",
-            ),
-            (
-                "ERROR:  extension \"postgis\" is not available",
-                "restore.tolerate",
-            ),
-            ("ERROR:  role \"x\" does not exist", "restore.owners"),
-        ] {
-            let said = way_out(&[words.to_owned()], Some("17.2")).expect(words);
-            assert!(said.contains(help), "{said}");
-        }
-        assert_eq!(way_out(&["ERROR:  division by zero".into()], None), None);
-    }
-
-    #[test]
-    fn restrict_is_known_since_its_minor_releases() {
-        for (version, known) in [
-            (120_022, false),
-            (130_021, false),
-            (130_022, true),
-            (150_013, false),
-            (150_020, true),
-            (170_005, false),
-            (180_000, true),
-        ] {
-            assert_eq!(restrict_is_known(version), known, "{version}");
-        }
-    }
 }

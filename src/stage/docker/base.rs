@@ -12,12 +12,13 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use sha2::{Digest, Sha256};
 
-use super::container::{self, Access, Container, Spec};
+use super::container::{self, Container};
 use super::engine::{Engine, is_absent, is_conflict};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
 use super::limits::Limits;
 use super::owner::{self, BASE, IMAGE, Lock, Owner};
+use super::spec::{Access, Spec};
 use super::{clean, lay, ready, shelf, usage};
 use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};

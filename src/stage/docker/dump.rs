@@ -10,10 +10,11 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use super::container::{self, Container, Spec};
+use super::container::{self, Container};
 use super::engine::{Engine, Reach};
 use super::image::ImageInfo;
 use super::owner::Lock;
+use super::spec::{Access, Spec};
 use crate::stage::dump::Dump;
 use crate::stage::local::is_trouble;
 use crate::stage::{Endpoint, Host, TOOL_LINES, ToolOutput};
@@ -40,7 +41,7 @@ pub(super) async fn dump(
         .named(format!("lockproof-dump-{run_id}"))
         .labels(labels.clone())
         .on_the_host_s_network()
-        .volume(None, "/lockproof", container::Access::ReadWrite, labels);
+        .volume(None, "/lockproof", Access::ReadWrite, labels);
     let container = container::create(engine, spec).await?;
     let dumped = async {
         container.start(engine).await?;

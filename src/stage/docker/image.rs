@@ -7,9 +7,10 @@ use bollard::models::{CreateImageInfo, ImageConfig};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
-use super::container::{self, Spec};
+use super::container;
 use super::engine::{Engine, is_absent, is_lost, reason};
 use super::owner;
+use super::spec::Spec;
 use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 

@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::base::{self, Base, MOUNT};
 use super::clean;
-use super::container::{self, Access, Spec};
+use super::container;
 use super::engine::Engine;
 use super::image;
 use super::place;
+use super::spec::{Access, Spec};
 use crate::stage::admin::Admin;
 use crate::stage::physical::adopt;
 use crate::stage::{Fill, Origin, Unit, Watch};

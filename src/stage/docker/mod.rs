@@ -16,6 +16,7 @@ mod dump;
 mod engine;
 mod exec;
 mod image;
+mod last_words;
 mod lay;
 mod limits;
 mod owner;
@@ -23,8 +24,10 @@ mod place;
 mod ready;
 mod run;
 mod shelf;
+mod spec;
 mod ssh;
 mod ssh_folder;
+mod tail;
 mod usage;
 
 pub use base::Base;

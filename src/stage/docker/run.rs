@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::base::{self, Base};
-use super::container::{self, Access, Container, Spec};
+use super::container::{self, Container};
 use super::engine::{Engine, Reach};
 use super::exec::{ContainerTools, Programs};
 use super::limits;
 use super::owner::Lock;
 use super::ready;
+use super::spec::{Access, Spec};
 use crate::stage::{
     CloneMethod, Cloned, Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Unit, Watch,
 };

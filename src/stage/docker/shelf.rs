@@ -13,10 +13,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::base::{COMPLETE, MOUNT};
-use super::container::{self, Access, Container, Spec};
+use super::container::{self, Container};
 use super::engine::{Engine, is_absent};
 use super::image::ImageInfo;
 use super::owner::{self, BASE, IMAGE, Owner};
+use super::spec::{Access, Spec};
 use super::usage::{self, Claim};
 use super::{base, clean};
 use crate::stage::admin::Admin;

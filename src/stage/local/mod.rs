@@ -6,12 +6,14 @@
 mod adopt;
 mod base;
 pub mod binaries;
+mod build;
 mod cold;
 mod copy;
 mod disk;
 mod dump;
 mod folder;
 mod listing;
+mod marker;
 mod parts;
 pub(super) mod process;
 mod server;
@@ -139,7 +141,7 @@ async fn start_in(
     let data = folder.data();
     // Else the kernel writes it back during the run, and each commit of the migration waits for it.
     let synced = async {
-        base::sync(&base.installation, &base.account, &data).await?;
+        build::sync(&base.installation, &base.account, &data).await?;
         Ok(Cloned {
             method: made.method,
             took: begun.elapsed(),

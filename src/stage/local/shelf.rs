@@ -8,8 +8,9 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::base::{MARKER, lock_file, read_marker};
+use super::base::lock_file;
 use super::folder::{cannot, remove};
+use super::marker::{MARKER, read_marker};
 use super::spare::Spare;
 use crate::stage::StageKind;
 use crate::stage::cached::Cached;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::base::{building_key, is_whole, lock_file};
+use super::base::lock_file;
+use super::build::building_key;
 use super::folder::{Left, remove, sweeping};
+use super::marker::is_whole;
 use super::process::{end_orphans, free_shared_memory, postmaster_on, real};
 use super::spare::Spare;
 use crate::Result;
