@@ -70,6 +70,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod disturb;
+pub mod durations;
 pub mod error;
 pub mod exit_code;
 pub mod interrupt;

@@ -53,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "disturb",
         &["clock", "error", "pg", "plan", "recording::format", "stage"],
     ),
+    ("durations", &["recording::format"]),
     ("error", &["exit_code"]),
     ("exit_code", &[]),
     ("interrupt", &[]),
@@ -71,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "observe",
         &[
             "clock",
+            "durations",
             "error",
             "pg",
             "plan::Cadence",
@@ -189,6 +191,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "traffic",
         &[
             "clock",
+            "durations",
             "error",
             "pg",
             "plan",
@@ -245,7 +248,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "report/table.rs",
         ],
     ),
-    ("hdrhistogram", &["observe", "report", "traffic"]),
+    ("hdrhistogram", &["durations.rs", "report"]),
     ("indicatif", &["terminal"]),
     ("minijinja", &["report/html"]),
     ("quick_junit", &["report/junit.rs"]),

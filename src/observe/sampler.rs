@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use futures_util::TryStreamExt;
-use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Statement;
@@ -22,10 +21,11 @@ use super::inquiry::{Heard, Inquiry};
 use super::people::People;
 use super::session;
 use crate::clock::{Clock, Mono};
+use crate::durations::Durations;
 use crate::pg::session::tell;
 use crate::pg::{Session, names, queries};
 use crate::plan::Literals;
-use crate::recording::format::{Event, LockRow, Poll, Quantiles};
+use crate::recording::format::{Event, LockRow, Poll};
 use crate::stage::Endpoint;
 use crate::{Error, Result};
 
@@ -267,8 +267,8 @@ struct Loop {
     answer_took: Duration,
     samples: u64,
     dropped: u64,
-    gaps: Histogram<u64>,
-    round_trips: Histogram<u64>,
+    gaps: Durations,
+    round_trips: Durations,
 }
 
 #[derive(Debug, Default)]
@@ -297,8 +297,8 @@ impl Loop {
             answer_took: Duration::ZERO,
             samples: 0,
             dropped: 0,
-            gaps: histogram(),
-            round_trips: histogram(),
+            gaps: Durations::new(),
+            round_trips: Durations::new(),
         }
     }
 
@@ -356,8 +356,8 @@ impl Loop {
         let event = Event::Sampling {
             samples: self.samples,
             dropped: self.dropped,
-            gap: quantiles(&self.gaps),
-            round_trip: quantiles(&self.round_trips),
+            gap: self.gaps.quantiles(),
+            round_trip: self.round_trips.quantiles(),
             error,
         };
         // Disconnected: nobody listens any more.
@@ -376,8 +376,7 @@ impl Loop {
         self.rows.sort_unstable();
         self.rows.dedup();
         self.samples += 1;
-        self.round_trips
-            .saturating_record(micros(poll.received.since(sent)));
+        self.round_trips.record(poll.received.since(sent));
         let changed = self.rows != self.told;
         if self.tell_change(poll, changed) {
             self.count(poll);
@@ -417,7 +416,7 @@ impl Loop {
             return;
         };
         let gap = poll.received.since(last.sent);
-        self.gaps.saturating_record(micros(gap));
+        self.gaps.record(gap);
         if gap <= self.setup.gap_floor {
             self.heartbeat.longest = self.heartbeat.longest.max(gap);
         } else {
@@ -504,22 +503,4 @@ impl Loop {
             }
         }
     }
-}
-
-/// One to 60 million microseconds with three figures: 180 kB, whatever the length of a run.
-fn histogram() -> Histogram<u64> {
-    #[expect(clippy::unwrap_used, reason = "constant bounds that the crate accepts")]
-    Histogram::new_with_bounds(1, 60_000_000, 3).unwrap()
-}
-
-fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
-    Quantiles {
-        p50: Duration::from_micros(histogram.value_at_quantile(0.5)),
-        p99: Duration::from_micros(histogram.value_at_quantile(0.99)),
-        max: Duration::from_micros(histogram.max()),
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 
@@ -14,6 +13,7 @@ use super::dice::Dice;
 use super::pool::{Job, Phase, Pool};
 use super::schedule::Schedule;
 use crate::clock::Mono;
+use crate::durations::Durations;
 use crate::plan::{Load, Traffic};
 
 /// The numbers of a closed loop's requests: so many bits for those of one client.
@@ -27,7 +27,7 @@ pub struct Made {
     /// Those that were begun.
     pub begun: u64,
     /// How long after they were due.
-    pub lateness: Histogram<u64>,
+    pub lateness: Durations,
 }
 
 /// Who makes requests.
@@ -36,7 +36,7 @@ pub struct Driver {
     seed: u64,
     began: Mono,
     begun: Cell<u64>,
-    lateness: RefCell<Histogram<u64>>,
+    lateness: RefCell<Durations>,
 }
 
 impl Driver {
@@ -47,7 +47,7 @@ impl Driver {
             seed,
             began,
             begun: Cell::new(0),
-            lateness: RefCell::new(super::histogram()),
+            lateness: RefCell::new(Durations::new()),
         }
     }
 
@@ -132,8 +132,8 @@ impl Driver {
     fn begin(&self, number: u64, due: Mono, client: Option<usize>) {
         let mut dice = Dice::of(self.seed, number);
         let begun = self.pool.clock.now();
-        let late = super::micros(begun.since(due));
-        self.lateness.borrow_mut().saturating_record(late);
+        let late = begun.since(due);
+        self.lateness.borrow_mut().record(late);
         self.begun.set(self.begun.get() + 1);
         self.pool.begin(Job {
             operation: self.pool.programs.choose(&mut dice),

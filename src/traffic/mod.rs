@@ -26,7 +26,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -291,29 +290,11 @@ fn end(
         summary: TrafficSummary {
             due: made.map_or(0, |made| made.due),
             begun: made.map_or(0, |made| made.begun),
-            lateness: made.map_or_else(Quantiles::default, |made| quantiles(&made.lateness)),
-            baseline_wait: quantiles(&pool.waits.borrow()),
+            lateness: made.map_or_else(Quantiles::default, |made| made.lateness.quantiles()),
+            baseline_wait: pool.waits.borrow().quantiles(),
             cpu: on_cpu().unwrap_or_default(),
             ran: at.since(began),
             error,
         },
     });
-}
-
-/// One to 600 million microseconds with three figures: 200 kB, whatever the length of a run.
-fn histogram() -> Histogram<u64> {
-    #[expect(clippy::unwrap_used, reason = "constant bounds that the crate accepts")]
-    Histogram::new_with_bounds(1, 600_000_000, 3).unwrap()
-}
-
-fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
-    Quantiles {
-        p50: Duration::from_micros(histogram.value_at_quantile(0.5)),
-        p99: Duration::from_micros(histogram.value_at_quantile(0.99)),
-        max: Duration::from_micros(histogram.max()),
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

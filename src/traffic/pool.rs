@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tokio::sync::{Notify, watch};
 
 use super::connection::{Connection, Failure, Recovered};
@@ -15,6 +14,7 @@ use super::marks::Marks;
 use super::program::Programs;
 use super::tally::Tally;
 use crate::clock::{Clock, Mono};
+use crate::durations::Durations;
 use crate::plan::Front;
 use crate::recording::traffic::{Ending, Request, Window};
 use crate::stage::Endpoint;
@@ -65,7 +65,7 @@ pub struct Pool {
     /// What was counted.
     pub tally: RefCell<Tally>,
     /// From begun to a connection, of requests that were due before the first step, in microseconds.
-    pub waits: RefCell<Histogram<u64>>,
+    pub waits: RefCell<Durations>,
     /// One for each client of a closed loop.
     pub clients: Vec<Notify>,
     /// How far it is.
@@ -109,7 +109,7 @@ impl Pool {
             programs,
             marks,
             tally: RefCell::new(tally),
-            waits: RefCell::new(super::histogram()),
+            waits: RefCell::new(Durations::new()),
             clients: (0..clients).map(|_| Notify::new()).collect(),
             phase: watch::channel(Phase::Running).0,
             quiet: Notify::new(),
@@ -213,8 +213,8 @@ impl Pool {
 
     fn wait_seen(&self, job: &Job, until: Mono) {
         if self.marks.window(job.due, until) == Window::Baseline {
-            let waited = super::micros(until.since(job.begun));
-            self.waits.borrow_mut().saturating_record(waited);
+            let waited = until.since(job.begun);
+            self.waits.borrow_mut().record(waited);
         }
     }
 
