@@ -162,6 +162,8 @@ pub enum FindingKind {
         early: Duration,
         /// Median time of the last tenth.
         late: Duration,
+        /// Whether each begins after the last one's key.
+        by_key: bool,
     },
     /// Other scenarios ran meanwhile, and the step is not within its budgets.
     Beside {
@@ -423,7 +425,7 @@ fn judge_step(
         }
         None => verdict = worse(Verdict::Unproven, verdict),
     }
-    findings.extend(remarks(facts, verdict));
+    findings.extend(remarks(facts, header.by_key, verdict));
     StepJudgement {
         verdict,
         facts: Some(facts.clone()),
@@ -516,7 +518,7 @@ fn waiting(hold: &Hold, waits: &[Wait]) -> Option<Wait> {
 }
 
 /// What is worth saying without a budget being broken.
-fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
+fn remarks(facts: &StepFacts, by_key: bool, verdict: Verdict) -> Vec<Finding> {
     let mut remarks = Vec::new();
     // What was kept beside neighbours is kept alone, too.
     if facts.neighbours > 0 && matches!(verdict, Verdict::Exceeded | Verdict::Unproven) {
@@ -530,15 +532,15 @@ fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
             longest: longest.clone(),
         });
     }
-    let endless = facts.queue.lock_timeouts.iter();
-    let endless: Vec<&String> = endless
-        .filter(|timeout| timeout.in_force == InForce::Nothing)
-        .map(|timeout| &timeout.statement)
-        .collect();
-    if let Some((statement, more)) = endless.split_first() {
+    let endless = || {
+        let timeouts = facts.queue.lock_timeouts.iter();
+        timeouts.filter(|timeout| timeout.in_force == InForce::Nothing)
+    };
+    if let Some(first) = endless().rev().max_by_key(|timeout| timeout.mode) {
         remarks.push(FindingKind::Felt(Felt::NoLockTimeout {
-            statement: (*statement).clone(),
-            more: more.len(),
+            statement: first.statement.clone(),
+            mode: first.mode,
+            more: endless().count() - 1,
         }));
     }
     // Only `lock_timeout` makes a step try again.
@@ -558,6 +560,7 @@ fn remarks(facts: &StepFacts, verdict: Verdict) -> Vec<Finding> {
         remarks.push(FindingKind::BatchSlowsDown {
             early: batches.early,
             late: batches.late,
+            by_key,
         });
     }
     remarks

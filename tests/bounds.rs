@@ -224,6 +224,7 @@ fn header() -> Header {
             budgets: Vec::new(),
             impact: Default::default(),
             wrap: Some(Wrap::AsWritten),
+            by_key: false,
         }],
         traffic: None,
         disturbances: Vec::new(),

@@ -1,31 +1,52 @@
-//! `schema/report.schema.json` is what the program writes by: it is current, and real reports obey it.
+//! What stands in `schema/` is what the program writes by: it is current, and real reports and comparisons obey it.
 //!
-//! `INSTA_UPDATE=always cargo test --test schema` writes the file anew.
+//! `INSTA_UPDATE=always cargo test --test schema` writes the files anew.
 
 use std::path::Path;
 
 use assert_cmd::Command;
+use lockproof::report::json;
 use serde_json::Value;
-
-const SCHEMA: &str = "schema/report.schema.json";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[test]
-fn the_schema_in_the_tree_is_current() {
-    let current = lockproof::report::json::schema().expect("a schema");
-    let file = root().join(SCHEMA);
-    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        std::fs::write(&file, &current).expect("written");
+fn the_schemas_in_the_tree_are_current() {
+    for (name, current) in [
+        ("report", json::schema()),
+        ("compare", json::comparison_schema()),
+    ] {
+        let current = current.expect("a schema");
+        let name = format!("schema/{name}.schema.json");
+        let file = root().join(&name);
+        if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+            std::fs::write(&file, &current).expect("written");
+        }
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            kept == current,
+            "`{name}` is not what the code writes: INSTA_UPDATE=always cargo test --test schema, \
+             and read the difference; a changed or removed key needs another `schema_version`"
+        );
     }
-    let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        kept == current,
-        "`{SCHEMA}` is not what the code writes: INSTA_UPDATE=always cargo test --test schema, \
-         and read the difference; a changed or removed key needs another `schema_version`"
-    );
+}
+
+#[test]
+fn comparisons_obey_their_schema() {
+    let schema = parsed(json::comparison_schema());
+    for names in [["published", "redesigned"], ["traffic", "traffic-quick"]] {
+        let recordings = names.map(|name| root().join(format!("tests/recordings/{name}.jsonl")));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockproof"));
+        let comparison = said(
+            command
+                .args(["compare", "--quiet", "--json", "-"])
+                .args(recordings),
+        );
+        let complaints = complaints(&comparison, &schema);
+        assert!(complaints.is_empty(), "{names:?}: {complaints:#?}");
+    }
 }
 
 #[test]
@@ -147,20 +168,29 @@ fn the_validator_finds_what_is_wrong() {
 }
 
 fn schema() -> Value {
-    let text = lockproof::report::json::schema().expect("a schema");
-    serde_json::from_str(&text).expect("JSON")
+    parsed(json::schema())
+}
+
+fn parsed(schema: Result<String, serde_json::Error>) -> Value {
+    serde_json::from_str(&schema.expect("a schema")).expect("JSON")
 }
 
 fn judged(recording: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_lockproof"))
-        .args(["judge", "--quiet", "--json", "-"])
-        .arg(recording)
-        .env_remove("LOCKPROOF_BUDGET")
-        .output()
-        .expect("it runs");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockproof"));
+    said(
+        command
+            .args(["judge", "--quiet", "--json", "-"])
+            .arg(recording)
+            .env_remove("LOCKPROOF_BUDGET"),
+    )
+}
+
+/// What a command says in JSON.
+fn said(command: &mut Command) -> Value {
+    let output = command.output().expect("it runs");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        panic!("{}: {error}\n{said}", recording.display())
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        panic!("{command:?}: {error}\n{complaint}")
     })
 }
 

@@ -52,6 +52,7 @@ pub fn header(course: Course) -> Header {
             },
             budgets: Vec::new(),
             wrap: Some(Wrap::Autocommit),
+            by_key: false,
         }],
         traffic: None,
         disturbances: Vec::new(),

@@ -47,7 +47,7 @@ pub struct Queue {
     /// For how long there was a relation on which no request could finish: the union of the exclusions behind which
     /// somebody waited; None: nobody did.
     pub downtime: Option<Bounds>,
-    /// What the statements' `lock_timeout` was, in order of the statements that took ACCESS EXCLUSIVE.
+    /// What the statements' `lock_timeout` was, in order of the statements that took a lock that stops writes.
     pub lock_timeouts: Vec<LockTimeout>,
 }
 
@@ -130,11 +130,13 @@ pub struct Victim {
     pub chain: Vec<Stander>,
 }
 
-/// A statement that took or asked for ACCESS EXCLUSIVE.
+/// A statement that took or asked for a lock that stops writes, or reads as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockTimeout {
     /// The statement.
     pub statement: String,
+    /// The strongest mode that it asked for.
+    pub mode: LockMode,
     /// The time-out that applied.
     pub in_force: InForce,
 }

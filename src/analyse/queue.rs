@@ -303,18 +303,17 @@ impl Scene<'_> {
         })
     }
 
-    /// What ended the waits of those statements that asked for ACCESS EXCLUSIVE, each once.
+    /// What ended the waits of those statements that asked for a lock that stops writes or more, each once.
     fn lock_timeouts(&self, stakes: &[Stake<'_>]) -> Vec<LockTimeout> {
         let mut told: Vec<LockTimeout> = Vec::new();
-        let exclusive = stakes
-            .iter()
-            .filter(|stake| stake.sure && stake.row.mode == LockMode::AccessExclusiveLock);
+        let sure = stakes.iter().filter(|stake| stake.sure);
         let mut applied: BTreeMap<i32, Vec<InForce>> = BTreeMap::new();
-        for stake in exclusive {
+        for stake in sure {
+            let mode = stake.row.mode;
             let pid = self.client(stake.row.pid);
             let Some(session) = self.step.sessions.get(&pid) else {
                 let statement = self.query_at(pid, stake.stretch.outer.0, self.end);
-                note(&mut told, statement, InForce::Unknown);
+                note(&mut told, statement, mode, InForce::Unknown);
                 continue;
             };
             let over = applied
@@ -329,7 +328,7 @@ impl Scene<'_> {
                 let then = span.sent <= edges.granted_by
                     && span.done.unwrap_or(self.end) >= edges.granted_from;
                 if then && takers.contains(&span.index) {
-                    note(&mut told, self.step.sql(span.index), *in_force);
+                    note(&mut told, self.step.sql(span.index), mode, *in_force);
                 }
             }
         }
@@ -337,13 +336,17 @@ impl Scene<'_> {
     }
 }
 
-fn note(told: &mut Vec<LockTimeout>, statement: String, in_force: InForce) {
-    let timeout = LockTimeout {
-        statement,
-        in_force,
-    };
-    if told.len() < LISTED && !told.contains(&timeout) {
-        told.push(timeout);
+/// Of several modes of a statement the strongest is told.
+fn note(told: &mut Vec<LockTimeout>, statement: String, mode: LockMode, in_force: InForce) {
+    let same = |one: &&mut LockTimeout| one.statement == statement && one.in_force == in_force;
+    if let Some(same) = told.iter_mut().find(same) {
+        same.mode = same.mode.max(mode);
+    } else if told.len() < LISTED {
+        told.push(LockTimeout {
+            statement,
+            mode,
+            in_force,
+        });
     }
 }
 

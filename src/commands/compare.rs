@@ -60,28 +60,28 @@ pub fn run(compared: &Compared, screen: &Screen) -> Result<ExitCode> {
 
 /// Runs them one at a time: a neighbour would be part of what is compared.
 fn ran(several: &Several, screen: &Screen) -> Result<(Vec<Report>, Vec<Error>)> {
-    let interrupt = signals::listen()?;
     let watches: Vec<Named> = several
         .scenarios
         .iter()
         .map(|scenario| Named::on(screen, &scenario.label))
         .collect();
+    let mut jobs = Vec::new();
+    for (scenario, watch) in several.scenarios.iter().zip(&watches) {
+        let planned = &scenario.planned;
+        let recording = planned.outputs.record.as_ref();
+        jobs.push(Job {
+            plan: &planned.plan,
+            notes: &planned.notes,
+            watch,
+            recording: recording.map(Target::open).transpose()?.map(Target::sink),
+        });
+    }
+    let interrupt = signals::listen()?;
     for (scenario, watch) in several.scenarios.iter().zip(&watches) {
         for note in &scenario.planned.notes {
             watch.note(note);
         }
     }
-    let jobs = several
-        .scenarios
-        .iter()
-        .zip(&watches)
-        .map(|(scenario, watch)| Job {
-            plan: &scenario.planned.plan,
-            notes: &scenario.planned.notes,
-            watch,
-            recording: None,
-        })
-        .collect();
     let mut reports = Vec::new();
     let mut errors = Vec::new();
     library::many(jobs, 1, &interrupt, |one| {

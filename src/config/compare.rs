@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::several::{self, Several};
 use super::units::Unfit;
 use super::{Output, Surroundings, option};
-use crate::plan::Plan;
+use crate::plan::{Plan, SnapshotChoice, Traffic};
 use crate::{Error, Result, cli};
 
 /// Everything that a comparison reads, runs and writes.
@@ -54,7 +54,6 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
         );
     }
     for (name, typed) in [
-        ("--record", run.record.take()),
         ("--markdown", run.faces.markdown.take()),
         ("--junit", run.faces.junit.take()),
     ] {
@@ -78,6 +77,15 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
         ));
     }
     if let Some(recordings) = recordings(&run.paths)? {
+        if run.record.is_some() {
+            return Err(option(
+                "--record",
+                Unfit::new(
+                    "is for scenarios: these were recorded already",
+                    "leave it out",
+                ),
+            ));
+        }
         return Ok(Compared {
             of: Of::Recordings(recordings),
             json,
@@ -132,13 +140,13 @@ fn alone(what: &str) -> Error {
 
 /// What two runs must have in common and have not.
 fn differ(one: &Plan, two: &Plan) -> Option<(&'static str, &'static str)> {
-    if one.snapshot != two.snapshot {
+    if snapshot(one) != snapshot(two) {
         return Some((
             "they start from different snapshots",
             "give both the same with `--snapshot`, and the same variables with `--var`",
         ));
     }
-    if one.traffic != two.traffic {
+    if traffic(one) != traffic(two) {
         return Some((
             "different traffic runs beside them",
             "give both the same with `--traffic FILE`",
@@ -151,4 +159,24 @@ fn differ(one: &Plan, two: &Plan) -> Option<(&'static str, &'static str)> {
         ));
     }
     None
+}
+
+/// One folder has many paths: as many as there are scenarios that are written relative to themselves.
+fn snapshot(plan: &Plan) -> SnapshotChoice {
+    match plan.snapshot.clone() {
+        SnapshotChoice::Folder { folder, variables } => SnapshotChoice::Folder {
+            folder: folder.canonicalize().unwrap_or(folder),
+            variables,
+        },
+        other => other,
+    }
+}
+
+/// What is asked, wherever it is written.
+fn traffic(plan: &Plan) -> Option<Traffic> {
+    let mut traffic = plan.traffic.clone()?;
+    for operation in &mut traffic.operations {
+        operation.origin.clear();
+    }
+    Some(traffic)
 }

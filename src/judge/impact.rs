@@ -10,6 +10,7 @@ use super::Verdict;
 use crate::analyse::impact::{Exclusion, OperationFacts, Victim};
 use crate::analyse::{StepFacts, TrafficFacts};
 use crate::bounds::{Bounds, Proof};
+use crate::pg::LockMode;
 use crate::plan::{Impact, Increase};
 use crate::recording::traffic::{Ending, TrafficHeader, Window};
 
@@ -95,10 +96,12 @@ pub enum Felt {
     },
     /// There is a budget of requests, and nothing was measured of them.
     NotMeasured,
-    /// A statement asked for ACCESS EXCLUSIVE, and nothing would have ended its wait.
+    /// A statement asked for a lock that stops writes, or reads as well, and nothing would have ended its wait.
     NoLockTimeout {
-        /// The first such statement.
+        /// The first such statement, of those that asked for the strongest mode.
         statement: String,
+        /// That mode.
+        mode: LockMode,
         /// How many more there are.
         more: usize,
     },

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 /// Lines of the user's file around the place of a failure.
 pub fn lines(
@@ -33,18 +33,32 @@ pub fn lines(
         }
     };
     let path = file.map_or_else(|| "<sql>".to_owned(), |file| file.display().to_string());
-    let label = error.hint().unwrap_or("here");
-    let report = [Level::ERROR.primary_title(error.message()).element(
-        Snippet::source(text)
-            .path(path)
-            .annotation(AnnotationKind::Primary.span(span).label(label)),
-    )];
+    let place = Snippet::source(text)
+        .path(path)
+        .annotation(AnnotationKind::Primary.span(span).label("here"));
+    let detail = error.detail().filter(|_| speaks_of_no_row(error.code()));
+    let title = Level::ERROR.primary_title(error.message());
+    let report = [title
+        .element(place)
+        .elements(detail.map(|detail| Level::NOTE.message(detail)))
+        .elements(error.hint().map(|hint| Level::HELP.message(hint)))];
     Renderer::plain()
         .render(&report)
         .lines()
         .skip(1)
         .map(|line| line.trim_end().to_owned())
         .collect()
+}
+
+/// Whether the DETAIL of such an error has no value of a row in it, which may be somebody's data: it names sessions and
+/// objects.
+fn speaks_of_no_row(code: &SqlState) -> bool {
+    [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+        SqlState::OBJECT_IN_USE,
+    ]
+    .contains(code)
 }
 
 /// The end of the word that begins at `start`, at least one character.

@@ -1,5 +1,6 @@
 //! Several scenarios on the same snapshot under the same traffic, side by side.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment};
@@ -9,9 +10,10 @@ use serde::Serialize;
 use super::model::impact::OperationTraffic;
 use super::model::{Report, SCHEMA_VERSION, Span, Step, Tool};
 use super::shown::span;
-use super::table::{Palette, colour, lines, longest_of, millis, plain};
+use super::table::{Palette, WIDTH, colour, lines, longest_of, millis, plain};
 use super::text::{self, count};
 use crate::judge::Verdict;
+use crate::judge::impact::ENOUGH;
 use crate::recording::format::SnapshotFacts;
 use crate::recording::traffic::Ending;
 
@@ -53,6 +55,9 @@ pub struct Compared {
     pub exclusion_ms: Span,
     /// The operation and the step whose 99th percentile grew most over the baseline; null: nothing tells.
     pub p99_change: Option<Change>,
+    /// The same for each operation, in the order of the traffic; one without a hundred requests before the first step
+    /// and in any of the steps is not among them.
+    pub p99_changes: Vec<Change>,
     /// The longest request of any step; null where no traffic was run.
     pub longest_request_ms: Option<f64>,
     /// All steps together.
@@ -74,8 +79,21 @@ pub struct Change {
     pub p99_ms: f64,
 }
 
-/// Fewer requests have no 99th percentile worth the name.
-const ENOUGH: u64 = 100;
+impl Change {
+    /// `0.9 → 1.4 ms`, `1.7 ms → 5.10 s`.
+    fn in_words(&self) -> String {
+        let (before, after) = (millis(self.baseline_ms), millis(self.p99_ms));
+        let number = before
+            .strip_suffix(" ms")
+            .filter(|_| after.ends_with(" ms"));
+        format!("{} → {after}", number.unwrap_or(&before))
+    }
+
+    fn cmp_growth(&self, other: &Self) -> Ordering {
+        let more = |change: &Self| change.p99_ms - change.baseline_ms;
+        more(self).total_cmp(&more(other))
+    }
+}
 
 /// Lays reports side by side.
 pub fn compare(reports: Vec<Report>) -> Comparison {
@@ -113,6 +131,7 @@ fn compared(report: Report) -> Compared {
         .filter_map(|operation| operation.latency_ms)
         .map(|latency| latency.max)
         .fold(0.0, f64::max);
+    let changes = changes(&report);
     Compared {
         scenario: report.scenario.name.clone(),
         verdict: report.verdict,
@@ -124,29 +143,36 @@ fn compared(report: Report) -> Compared {
         longest_hold_ms: longest_of(steps.iter().flat_map(|step| &step.holds))
             .map(|hold| hold.hold_ms),
         exclusion_ms: sum(queues().filter_map(|queue| queue.exclusion_ms)),
-        p99_change: steps
-            .iter()
-            .flat_map(|step| step.traffic.iter().map(move |of| (step, of)))
-            .filter_map(|(step, operation)| change(step, operation))
-            .max_by(|a, b| {
-                let more = |change: &Change| change.p99_ms - change.baseline_ms;
-                more(a).total_cmp(&more(b))
-            }),
+        p99_change: changes.iter().max_by(|a, b| a.cmp_growth(b)).cloned(),
+        p99_changes: changes,
         longest_request_ms: has_traffic.then_some(longest),
         total_ms: steps.iter().filter_map(|step| step.elapsed_ms).sum(),
         report,
     }
 }
 
-fn change(step: &Step, operation: &OperationTraffic) -> Option<Change> {
-    let here = operation.latency_ms?.p99;
-    let more = operation.change_ms?.p99;
-    (operation.requests >= ENOUGH).then(|| Change {
-        step: step.name.clone(),
-        operation: operation.operation.clone(),
-        baseline_ms: here - more,
-        p99_ms: here,
-    })
+/// Where each operation's 99th percentile grew most.
+fn changes(report: &Report) -> Vec<Change> {
+    let usual = report.traffic.iter().flat_map(|traffic| &traffic.baseline);
+    let of = |usual: &OperationTraffic| {
+        let baseline_ms = usual.latency_ms?.p99;
+        let here = |step: &Step| {
+            let mut operations = step.traffic.iter();
+            let here = operations.find(|here| here.operation == usual.operation)?;
+            (here.requests >= ENOUGH).then_some(Change {
+                step: step.name.clone(),
+                operation: usual.operation.clone(),
+                baseline_ms,
+                p99_ms: here.latency_ms?.p99,
+            })
+        };
+        let steps = report.steps.iter().filter_map(here);
+        steps.max_by(Change::cmp_growth)
+    };
+    usual
+        .filter(|usual| usual.requests >= ENOUGH)
+        .filter_map(of)
+        .collect()
 }
 
 /// Bounds of a sum: the sums of the bounds.
@@ -167,8 +193,23 @@ impl Comparison {
         self.scenarios.iter().any(|one| one.requests.is_some())
     }
 
+    /// Every operation of any of the traffics, in order; that of scenarios is the same, that of recordings need not be.
+    fn operations(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let traffics = self
+            .scenarios
+            .iter()
+            .filter_map(|one| one.report.traffic.as_ref());
+        for operation in traffics.flat_map(|traffic| &traffic.operations) {
+            if !names.contains(&operation.name.as_str()) {
+                names.push(&operation.name);
+            }
+        }
+        names
+    }
+
     /// What is compared, and how it is in each scenario, in words; what is known of none is left out.
-    pub(super) fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
+    pub(super) fn rows(&self) -> Vec<(String, Vec<String>)> {
         let of = |cell: &dyn Fn(&Compared) -> String| self.scenarios.iter().map(cell).collect();
         let ended = |ending: Ending| -> Vec<String> {
             of(&|one| match &one.requests {
@@ -176,14 +217,7 @@ impl Comparison {
                 None => UNKNOWN.to_owned(),
             })
         };
-        let changed = |cell: &dyn Fn(&Change) -> String| -> Vec<String> {
-            of(&|one| {
-                one.p99_change
-                    .as_ref()
-                    .map_or_else(|| UNKNOWN.to_owned(), cell)
-            })
-        };
-        let rows = vec![
+        let mut rows = [
             ("downtime", of(&|one| nothing_or(one.downtime_ms))),
             ("waits behind it", of(&|one| count(one.blocked))),
             ("timed out (504)", ended(Ending::TimedOut)),
@@ -199,12 +233,6 @@ impl Comparison {
                 }),
             ),
             ("exclusion", of(&|one| nothing_or(one.exclusion_ms))),
-            ("p99 before", changed(&|change| millis(change.baseline_ms))),
-            ("p99 at its worst", changed(&|change| millis(change.p99_ms))),
-            (
-                "  in the step",
-                changed(&|change| text::short(&change.step, 18)),
-            ),
             (
                 "longest request",
                 of(&|one| {
@@ -213,13 +241,41 @@ impl Comparison {
                 }),
             ),
             ("total time", of(&|one| millis(one.total_ms))),
-        ];
-        let is_known = |(_, cells): &(&str, Vec<String>)| cells.iter().any(|cell| cell != UNKNOWN);
+        ]
+        .map(|(name, cells)| (name.to_owned(), cells))
+        .to_vec();
+        rows.extend(self.operations().into_iter().map(|operation| {
+            let name = format!("p99 of {}", text::short(operation, 14));
+            (name, of(&|one| one.p99(operation)))
+        }));
+        rows.push((
+            "  worst in the step".to_owned(),
+            of(&|one| one.worst_step()),
+        ));
+        let is_known =
+            |(_, cells): &(String, Vec<String>)| cells.iter().any(|cell| cell != UNKNOWN);
         rows.into_iter().filter(is_known).collect()
     }
 }
 
+impl Compared {
+    /// `0.9 → 1.4 ms`: an operation's 99th percentile before the first step and where it grew most.
+    fn p99(&self, operation: &str) -> String {
+        let mut changes = self.p99_changes.iter();
+        let change = changes.find(|change| change.operation == operation);
+        change.map_or_else(|| UNKNOWN.to_owned(), Change::in_words)
+    }
+
+    fn worst_step(&self) -> String {
+        let worst = self.p99_change.as_ref();
+        worst.map_or_else(|| UNKNOWN.to_owned(), |worst| text::short(&worst.step, 18))
+    }
+}
+
 const UNKNOWN: &str = "–";
+
+/// So much of a line is a scenario's; more than three do not fit a narrow terminal, and are no better broken up.
+const COLUMN: u16 = 20;
 
 /// Renders it for a terminal: what is compared as lines, scenarios as columns.
 pub fn render(comparison: &Comparison, palette: Palette) -> String {
@@ -228,10 +284,13 @@ pub fn render(comparison: &Comparison, palette: Palette) -> String {
         table.enforce_styling();
     }
     let scenarios = || comparison.scenarios.iter();
-    let head = scenarios().map(|one| text::short(&one.scenario, 24));
+    let columns = u16::try_from(1 + scenarios().len()).unwrap_or(u16::MAX);
+    table.set_width(WIDTH.max(columns.saturating_mul(COLUMN)));
+    let name = usize::from(COLUMN) - 1;
+    let head = scenarios().map(|one| text::short(&one.scenario, name));
     table.set_header(std::iter::once(String::new()).chain(head));
     for (name, cells) in comparison.rows() {
-        table.add_row(std::iter::once(name.to_owned()).chain(cells));
+        table.add_row(std::iter::once(name).chain(cells));
     }
     let verdicts = scenarios().map(|one| Cell::new(one.verdict.name()).fg(colour(one.verdict)));
     table.add_row(std::iter::once(Cell::new("verdict")).chain(verdicts));
@@ -263,4 +322,26 @@ fn marked(report: &Report) -> Option<&str> {
         .iter()
         .find(|finding| finding.rule.starts_with("traffic-"))
         .map(|finding| finding.message.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_names_a_unit_once() {
+        let words = |baseline_ms, p99_ms| {
+            let (step, operation) = (String::new(), String::new());
+            Change {
+                step,
+                operation,
+                baseline_ms,
+                p99_ms,
+            }
+            .in_words()
+        };
+        assert_eq!(words(0.94, 39.2), "0.9 → 39 ms");
+        assert_eq!(words(1.7, 5_100.0), "1.7 ms → 5.10 s");
+        assert_eq!(words(1_200.0, 5_100.0), "1.20 s → 5.10 s");
+    }
 }

@@ -59,7 +59,7 @@ fn table(report: &Report) -> Table {
             .map(|here| here.p99);
         let change = worst.and_then(|worst| worst.change_ms).map(|more| more.p99);
         table.add_row([
-            Cell::new(text::short(&step.name, 15)),
+            Cell::new(text::short(&step.name, 18)),
             Cell::new(count(sum(&|operation| operation.requests))),
             Cell::new(count(sum(&|operation| slow(operation).unwrap_or(0)))),
             Cell::new(count(sum(&|operation| lost(&operation.endings)))),

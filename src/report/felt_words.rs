@@ -5,6 +5,7 @@ use super::wording::{QUOTE, Words};
 use crate::analyse::impact::{Exclusion, Stander, Victim, WaitEnd};
 use crate::judge::Felt;
 use crate::judge::impact::ENOUGH;
+use crate::pg::LockMode;
 use crate::plan::Increase;
 
 /// What to do about a queue.
@@ -204,16 +205,25 @@ pub fn words(felt: &Felt) -> Words<'static> {
             "there is a budget of requests, and nothing was recorded of any".to_owned(),
             Some("run it with traffic; a recording without traffic cannot be judged by it"),
         ),
-        Felt::NoLockTimeout { statement, more } => said(
+        Felt::NoLockTimeout {
+            statement,
+            mode,
+            more,
+        } => said(
             "no-lock-timeout",
             format!(
-                "`{}`{} asked for ACCESS EXCLUSIVE without a lock_timeout: behind one long transaction it would wait \
-                 as long as that takes, and everybody else behind it",
+                "`{}`{} asked for {} without a lock_timeout: behind one long transaction it would wait as long as \
+                 that takes, and {} behind it",
                 short(statement, QUOTE),
                 match more {
                     0 => String::new(),
                     1 => ", like one more statement,".to_owned(),
                     more => format!(", like {more} more statements,"),
+                },
+                mode.sql(),
+                match mode {
+                    LockMode::AccessExclusiveLock => "everybody else",
+                    _ => "every write",
                 },
             ),
             Some(

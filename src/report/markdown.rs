@@ -28,9 +28,10 @@ pub fn render(report: &Report) -> String {
         "steps",
         report.steps.iter().map(row),
     );
-    let (decisive, others): (Vec<&Finding>, Vec<&Finding>) = report
-        .findings
+    let findings = shown::findings(report);
+    let (decisive, others): (Vec<&Finding>, Vec<&Finding>) = findings
         .iter()
+        .map(AsRef::as_ref)
         .partition(|finding| finding.level == Level::Fail);
     // The first one is the head's.
     let told = shown::decisive(report);

@@ -74,6 +74,7 @@ fn stander(stander: &facts::Stander) -> model::Stander {
 fn lock_timeout(timeout: &facts::LockTimeout) -> model::LockTimeout {
     model::LockTimeout {
         statement: timeout.statement.clone(),
+        mode: timeout.mode,
         in_force: match timeout.in_force {
             facts::InForce::Limit(_) => model::InForce::Limit,
             facts::InForce::Nothing => model::InForce::Nothing,

@@ -1,5 +1,7 @@
 //! What several faces say in the same words: the verdict and its reason in a sentence, and each step's figures.
 
+use std::borrow::Cow;
+
 use super::model::{Finding, Report, Span, Step};
 use super::table::{duration, longest_of, millis};
 use super::text;
@@ -38,6 +40,52 @@ pub(super) fn decisive(report: &Report) -> Option<&Finding> {
     match report.verdict {
         Verdict::Failed => of_worst.find(|finding| finding.rule == "step-failed"),
         _ => of_worst.next(),
+    }
+}
+
+/// A migration without any `lock_timeout` is one thing to tell and to mend, not one for each step.
+const TOLD_ONCE: &str = "no-lock-timeout";
+
+/// The findings in order; of those that are told once, the first has the names of the others' steps.
+pub(super) fn findings(report: &Report) -> Vec<Cow<'_, Finding>> {
+    let once = report
+        .findings
+        .iter()
+        .filter(|finding| finding.rule == TOLD_ONCE);
+    let others: Vec<&str> = once.skip(1).map(|finding| finding.step.as_str()).collect();
+    let mut told: Vec<Cow<'_, Finding>> = Vec::new();
+    let mut is_told = false;
+    for finding in &report.findings {
+        if finding.rule != TOLD_ONCE {
+            told.push(Cow::Borrowed(finding));
+        } else if !std::mem::replace(&mut is_told, true) {
+            told.push(Cow::Owned(Finding {
+                message: finding.message.clone() + &nor_in(&others),
+                ..finding.clone()
+            }));
+        }
+    }
+    told
+}
+
+/// `; there is none in `a`, `b` and `c` either`.
+fn nor_in(steps: &[&str]) -> String {
+    const NAMED: usize = 6;
+    let mut names: Vec<String> = steps
+        .iter()
+        .take(NAMED)
+        .map(|step| format!("`{step}`"))
+        .collect();
+    match steps.len().saturating_sub(NAMED) {
+        0 => {}
+        more => names.push(format!("{more} more")),
+    }
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => format!("; there is none in {only} either"),
+        [others @ .., last] => {
+            format!("; there is none in {} and {last} either", others.join(", "))
+        }
     }
 }
 
@@ -132,6 +180,20 @@ pub(super) fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_steps_are_named_while_there_are_few() {
+        assert_eq!(nor_in(&[]), "");
+        assert_eq!(nor_in(&["a"]), "; there is none in `a` either");
+        assert_eq!(
+            nor_in(&["a", "b", "c"]),
+            "; there is none in `a`, `b` and `c` either"
+        );
+        assert_eq!(
+            nor_in(&["a"; 8]),
+            "; there is none in `a`, `a`, `a`, `a`, `a`, `a` and 2 more either"
+        );
+    }
 
     #[test]
     fn controls_are_made_visible() {

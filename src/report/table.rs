@@ -20,7 +20,7 @@ const LINES: TableStyle = TableStyle::new()
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// The width that a report fits.
-const WIDTH: u16 = 80;
+pub(super) const WIDTH: u16 = 80;
 
 /// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +50,18 @@ pub fn render(report: &Report, palette: Palette) -> String {
         out.push('\n');
         out.push_str(&repeats);
     }
-    for finding in &report.findings {
+    let findings = shown::findings(report);
+    for (index, finding) in findings.iter().enumerate() {
+        // What was advised a moment ago is not advised again.
+        let mut told = findings[..index]
+            .iter()
+            .filter_map(|told| told.advice.as_ref());
+        let is_told = finding
+            .advice
+            .as_ref()
+            .is_some_and(|advice| told.any(|told| told == advice));
         out.push('\n');
-        out.push_str(&paragraph(finding, palette));
+        out.push_str(&paragraph(finding, is_told, palette));
     }
     out.push('\n');
     out.push_str(&closing(report, palette));
@@ -200,7 +209,7 @@ pub(super) fn longest_of<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> Optio
         .max_by(|a, b| most(a).total_cmp(&most(b)))
 }
 
-fn paragraph(finding: &Finding, palette: Palette) -> String {
+fn paragraph(finding: &Finding, advice_is_told: bool, palette: Palette) -> String {
     let (label, tint) = match finding.level {
         Level::Fail => ("✗", anstyle::AnsiColor::Red),
         Level::Warn => ("!", anstyle::AnsiColor::Yellow),
@@ -213,6 +222,7 @@ fn paragraph(finding: &Finding, palette: Palette) -> String {
         text.push_str(&format!("\n  {line}"));
     }
     if let Some(advice) = &finding.advice {
+        let advice = if advice_is_told { "as above" } else { advice };
         text.push('\n');
         text.push_str(&fill(&format!("→ {advice}"), "    "));
     }

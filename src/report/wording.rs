@@ -149,20 +149,29 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
                     .to_owned(),
             ),
         },
-        FindingKind::BatchSlowsDown { early, late } => Words {
+        FindingKind::BatchSlowsDown {
+            early,
+            late,
+            by_key,
+        } => Words {
             rule: "batch-slows-down",
             hold: None,
             message: format!(
-                "its batches grew slower, from {} to {} each: every batch searches past the rows \
-                 that are done already",
+                "its batches grew slower, from {} to {} each, {}",
                 time(*early),
                 time(*late),
+                if *by_key {
+                    "although each begins after the last one's key: something else slows the server, such as a \
+                     checkpoint or a vacuum, or there is more to change in later keys"
+                } else {
+                    "as where each searches past the rows that are done already"
+                },
             ),
-            advice: Some(
+            advice: (!by_key).then(|| {
                 "walk the key: `WHERE id > ${after} ORDER BY id LIMIT ${batch_size}` with \
                  `after` in the scenario"
-                    .to_owned(),
-            ),
+                    .to_owned()
+            }),
         },
     };
     model::Finding {

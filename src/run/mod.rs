@@ -138,6 +138,7 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
                     Work::Sql(work) => Some(work.wrap),
                     _ => None,
                 },
+                by_key: matches!(&step.work, Work::Batch(work) if work.after.is_some()),
             })
             .collect(),
         traffic: plan.traffic.as_ref().map(|traffic| TrafficHeader {

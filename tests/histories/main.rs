@@ -30,6 +30,7 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
         kind: StepKind::Sql,
         budgets: Vec::new(),
         wrap: None,
+        by_key: false,
     };
     Header {
         lockproof_recording: VERSION,

@@ -20,6 +20,19 @@ pub(super) struct Tick {
     pub text: String,
 }
 
+/// A mark from here on, in percent, is written to the left of its place, as the template has it.
+const AT_THE_END: f64 = 92.0;
+
+/// So many percent of a narrow picture are a letter.
+const LETTER: f64 = 2.7;
+
+impl Tick {
+    /// In percent of a narrow picture.
+    fn width(&self) -> f64 {
+        LETTER * self.text.chars().count() as f64
+    }
+}
+
 /// A round step is one of these times a power of ten.
 const ROUND: [f64; 3] = [1.0, 2.0, 5.0];
 
@@ -62,14 +75,21 @@ impl Axis {
     pub fn ticks(&self) -> Vec<Tick> {
         let step = step((self.to - self.from) / TICKS);
         let first = ((self.from - self.origin) / step).ceil();
-        (0..=(TICKS as u32 * 3))
+        let mut ticks: Vec<Tick> = (0..=(TICKS as u32 * 3))
             .map(|n| (first + f64::from(n)) * step)
             .take_while(|at| at + self.origin <= self.to)
             .map(|at| Tick {
                 x: self.x(at + self.origin),
                 text: moment(at, step),
             })
-            .collect()
+            .collect();
+        if let [.., before, last] = ticks.as_slice()
+            && last.x > AT_THE_END
+            && last.x - last.width() < before.x + before.width() / 2.0
+        {
+            ticks.pop();
+        }
+        ticks
     }
 }
 
@@ -129,14 +149,17 @@ mod tests {
         assert_eq!(texts(0.0, 95.0), ["0", "20 ms", "40 ms", "60 ms", "80 ms"]);
         assert_eq!(
             texts(700.0, 1_300.0),
-            [
-                "700 ms", "800 ms", "900 ms", "1.0 s", "1.1 s", "1.2 s", "1.3 s"
-            ]
+            ["700 ms", "800 ms", "900 ms", "1.0 s", "1.1 s", "1.2 s"]
         );
         assert_eq!(texts(-5_000.0, 9_700.0), ["−5 s", "0", "5 s"]);
         assert_eq!(
             texts(0.0, 150_000.0),
             ["0", "30 s", "1m", "1m 30s", "2m", "2m 30s"]
+        );
+        // Two at the end would be written over one another.
+        assert_eq!(
+            texts(0.0, 107_000.0).last().map(String::as_str),
+            Some("1m 20s")
         );
         assert_eq!(texts(0.0, 3.0e7).len(), 5);
     }

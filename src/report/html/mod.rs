@@ -85,7 +85,7 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
 #[derive(Serialize)]
 struct Compared {
     traffic: bool,
-    rows: Vec<(&'static str, Vec<String>)>,
+    rows: Vec<(String, Vec<String>)>,
     overviews: Vec<Overview>,
 }
 

@@ -103,7 +103,10 @@ impl View {
             tiles: tiles(report),
             facts: facts(report),
             overview: overview::figure(report, id),
-            findings: report.findings.iter().map(said).collect(),
+            findings: shown::findings(report)
+                .iter()
+                .map(|finding| said(finding))
+                .collect(),
             steps: tables::steps(report, id),
             repeats: repeats::render(report),
             near: report

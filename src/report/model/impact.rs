@@ -50,7 +50,7 @@ pub struct Queue {
     /// For how long there was a relation on which no request could finish: the exclusions together behind which
     /// somebody was seen to wait.
     pub downtime_ms: Option<Span>,
-    /// What would have ended the waits of those statements that asked for ACCESS EXCLUSIVE.
+    /// What would have ended the waits of those statements that asked for a lock that stops writes, or reads as well.
     pub lock_timeouts: Vec<LockTimeout>,
     /// Rests between attempts, together.
     pub rested_ms: f64,
@@ -58,11 +58,13 @@ pub struct Queue {
     pub unseen_ms_max: f64,
 }
 
-/// What would have ended a statement's wait for ACCESS EXCLUSIVE.
+/// What would have ended a statement's wait for a lock.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LockTimeout {
     /// The statement.
     pub statement: String,
+    /// The strongest mode that it asked for.
+    pub mode: LockMode,
     /// What applied to it.
     pub in_force: InForce,
     /// The `lock_timeout`; null unless it was a limit.
