@@ -231,8 +231,8 @@ fn prose(text: &str) -> String {
     let mut out = String::new();
     for (index, part) in parts.iter().enumerate() {
         match (quoted, index % 2) {
-            // It stands for itself, but would end a cell of a table.
-            (true, 1) if !part.is_empty() && !part.contains('|') => {
+            // It stands for itself, but would end a cell of a table, or seem to escape what ends it.
+            (true, 1) if !part.is_empty() && !part.contains('|') && !part.ends_with('\\') => {
                 out.push('`');
                 out.push_str(part);
                 out.push('`');

@@ -46,24 +46,18 @@ pub(super) fn decisive(report: &Report) -> Option<&Finding> {
 /// A migration without any `lock_timeout` is one thing to tell and to mend, not one for each step.
 const TOLD_ONCE: &str = "no-lock-timeout";
 
-/// The findings in order; of those that are told once, the first has the names of the others' steps.
+/// The findings in order; those that are told once are one, behind the others, with the names of all their steps.
 pub(super) fn findings(report: &Report) -> Vec<Cow<'_, Finding>> {
-    let once = report
-        .findings
-        .iter()
-        .filter(|finding| finding.rule == TOLD_ONCE);
-    let others: Vec<&str> = once.skip(1).map(|finding| finding.step.as_str()).collect();
-    let mut told: Vec<Cow<'_, Finding>> = Vec::new();
-    let mut is_told = false;
-    for finding in &report.findings {
-        if finding.rule != TOLD_ONCE {
-            told.push(Cow::Borrowed(finding));
-        } else if !std::mem::replace(&mut is_told, true) {
-            told.push(Cow::Owned(Finding {
-                message: finding.message.clone() + &nor_in(&others),
-                ..finding.clone()
-            }));
-        }
+    let all = report.findings.iter();
+    let (once, mut told): (Vec<_>, Vec<_>) = all
+        .map(Cow::Borrowed)
+        .partition(|finding| finding.rule == TOLD_ONCE);
+    if let Some((first, others)) = once.split_first() {
+        let others: Vec<&str> = others.iter().map(|finding| finding.step.as_str()).collect();
+        told.push(Cow::Owned(Finding {
+            message: first.message.clone() + &nor_in(&others),
+            ..Finding::clone(first)
+        }));
     }
     told
 }

@@ -76,7 +76,13 @@ fn head(report: &Report) -> String {
         let facts = fidelity::line(snapshot, warmth);
         lines.extend(facts.map(|facts| fill(&facts, "           ")));
     }
-    lines.extend(stage_line(report).map(|line| format!("  stage    {line}")));
+    if let Some(line) = stage_line(report) {
+        let parts: Vec<String> = line
+            .split("; ")
+            .map(|part| fill(part, "           "))
+            .collect();
+        lines.push(format!("  stage    {}", parts.join("\n").trim_start()));
+    }
     lines.join("\n")
 }
 
@@ -292,12 +298,14 @@ fn tinted(text: &str, tint: anstyle::AnsiColor, palette: Palette) -> String {
     }
 }
 
-/// Breaks a paragraph into lines of the report's width, each behind `indent`.
+/// Breaks a paragraph into lines of the report's width, each behind `indent`; a number stays with its unit.
 fn fill(paragraph: &str, indent: &str) -> String {
     let mut out = String::from(indent);
     let mut used = indent.chars().count();
     let mut first = true;
-    for word in paragraph.split_whitespace() {
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    for word in words.chunk_by(|number, unit| is_number_of(number, unit)) {
+        let word = word.join(" ");
         let width = word.chars().count();
         if !first && used + 1 + width > usize::from(WIDTH) {
             out.push('\n');
@@ -307,11 +315,18 @@ fn fill(paragraph: &str, indent: &str) -> String {
             out.push(' ');
             used += 1;
         }
-        out.push_str(word);
+        out.push_str(&word);
         used += width;
         first = false;
     }
     out
+}
+
+/// `52` and `ms`, `998` and `ms–1.00`, `2.79–2.80` and `s,`.
+fn is_number_of(number: &str, unit: &str) -> bool {
+    let letters = unit.split(|c: char| !c.is_alphabetic()).next();
+    number.ends_with(|c: char| c.is_ascii_digit())
+        && letters.is_some_and(|unit| ["ms", "s", "B", "kB", "MB", "GB", "TB"].contains(&unit))
 }
 
 pub(super) fn millis(ms: f64) -> String {
@@ -321,4 +336,19 @@ pub(super) fn millis(ms: f64) -> String {
 /// From a number of the report.
 pub(super) fn duration(ms: f64) -> std::time::Duration {
     std::time::Duration::try_from_secs_f64(ms / 1e3).unwrap_or(std::time::Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        let words = "x".repeat(71);
+        assert_eq!(
+            fill(&format!("{words} took 998 ms–1.00 s, then"), "  "),
+            format!("  {words} took\n  998 ms–1.00 s, then")
+        );
+        assert!(!is_number_of("4", "steps") && !is_number_of("a", "s"));
+    }
 }
