@@ -178,7 +178,7 @@ fn label(one: &Named<'_>, all: &[Named<'_>]) -> String {
 }
 
 /// A scenario keeps one processor busy with its server, and part of another with watching: two of them on
-/// two processors had holds 1.6 to 1.8 times as long as alone, four of them 3.5 to 5 times.
+/// two processors had holds 1.3 to 1.8 times as long as alone, four of them 3.5 to 10 times.
 fn crowded(jobs: u32, processors: usize) -> Option<String> {
     (jobs > 1 && jobs as usize * 2 > processors).then(|| {
         format!(

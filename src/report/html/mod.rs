@@ -67,10 +67,12 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
         scenario: report.scenario.name.clone(),
         verdict: Word::of(report.verdict),
         // Its shapes lead into the report below, which has a picture of its own.
-        figure: overview::figure(report, &format!("r{number}")).map(|figure| Figure {
-            id: format!("c{number}"),
-            ..figure
-        }),
+        figure: overview::figure(report, &format!("r{number}"), overview::Width::Beside).map(
+            |figure| Figure {
+                id: format!("c{number}"),
+                ..figure
+            },
+        ),
     });
     let compared = Compared {
         traffic: comparison.has_traffic(),

@@ -15,14 +15,30 @@ use crate::report::text::{count, short};
 /// Bars closer than this, in percent of the width, are one.
 const APART: f64 = 0.15;
 
-/// So many points a curve has at most: a screen has few more.
-const POINTS: usize = 400;
+/// How much room a picture has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// All of the page's.
+    Whole,
+    /// That of one of several beside each other.
+    Beside,
+}
+
+impl Width {
+    /// So many points a curve has at most: with more it would be a smear.
+    fn points(self) -> usize {
+        match self {
+            Self::Whole => 400,
+            Self::Beside => 120,
+        }
+    }
+}
 
 /// So many disturbances have a strip.
 const DISTURBANCES: usize = 12;
 
 /// Draws it; None where no step was reached.
-pub(super) fn figure(report: &Report, id: &str) -> Option<Figure> {
+pub(super) fn figure(report: &Report, id: &str, width: Width) -> Option<Figure> {
     let axis = Axis::around(moments(report), 0.0)?;
     let mut notes = Vec::new();
     if report.run.replays > 1 {
@@ -34,7 +50,7 @@ pub(super) fn figure(report: &Report, id: &str) -> Option<Figure> {
     let mut lanes = vec![steps(report, &axis, id)];
     lanes.extend(modes(report, &axis, id));
     lanes.extend(disturbances(&report.disturbances, &axis, &mut notes));
-    lanes.extend(load::traffic(report, &axis, POINTS, &mut notes));
+    lanes.extend(load::traffic(report, &axis, width.points(), &mut notes));
     lanes.extend(load::depth(report.steps.iter(), &axis));
     Some(Figure {
         id: format!("{id}-all"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::near::{Near, near};
 use super::overview;
-use super::overview::class;
+use super::overview::{Width, class};
 use super::rich::{Rich, rich};
 use super::shape::Figure;
 use super::tables::{self, StepRow, TrafficRow};
@@ -102,7 +102,7 @@ impl View {
                 .map(rich),
             tiles: tiles(report),
             facts: facts(report),
-            overview: overview::figure(report, id),
+            overview: overview::figure(report, id, Width::Whole),
             findings: shown::findings(report)
                 .iter()
                 .map(|finding| said(finding))
