@@ -162,8 +162,8 @@ pub enum FindingKind {
         early: Duration,
         /// Median time of the last tenth.
         late: Duration,
-        /// Whether each begins after the last one's key.
-        by_key: bool,
+        /// Whether each begins after the last one's key; None: nothing tells.
+        by_key: Option<bool>,
     },
     /// Other scenarios ran meanwhile, and the step is not within its budgets.
     Beside {
@@ -518,7 +518,7 @@ fn waiting(hold: &Hold, waits: &[Wait]) -> Option<Wait> {
 }
 
 /// What is worth saying without a budget being broken.
-fn remarks(facts: &StepFacts, by_key: bool, verdict: Verdict) -> Vec<Finding> {
+fn remarks(facts: &StepFacts, by_key: Option<bool>, verdict: Verdict) -> Vec<Finding> {
     let mut remarks = Vec::new();
     // What was kept beside neighbours is kept alone, too.
     if facts.neighbours > 0 && matches!(verdict, Verdict::Exceeded | Verdict::Unproven) {
@@ -540,7 +540,7 @@ fn remarks(facts: &StepFacts, by_key: bool, verdict: Verdict) -> Vec<Finding> {
         remarks.push(FindingKind::Felt(Felt::NoLockTimeout {
             statement: first.statement.clone(),
             mode: first.mode,
-            more: endless().count() - 1,
+            more: endless().filter(|other| other.mode == first.mode).count() - 1,
         }));
     }
     // Only `lock_timeout` makes a step try again.

@@ -224,7 +224,7 @@ fn header() -> Header {
             budgets: Vec::new(),
             impact: Default::default(),
             wrap: Some(Wrap::AsWritten),
-            by_key: false,
+            by_key: None,
         }],
         traffic: None,
         disturbances: Vec::new(),

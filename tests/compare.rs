@@ -71,7 +71,7 @@ fn scenarios_are_run_beside_the_same_traffic_and_laid_side_by_side() {
         &[
             "downtime",
             "p99 of read",
-            "worst in the step",
+            "worst p99 in step",
             "exceeded",
             "within",
         ],
@@ -178,4 +178,24 @@ fn what_is_no_comparison_is_refused_before_anything_is_run() {
         &["--no-traffic", "--junit", "x.xml"],
         &["--junit"],
     );
+    let same = [
+        "--no-traffic",
+        "--record",
+        "{scenario}.x",
+        "--json",
+        "quick.x",
+    ];
+    room.file("quick.x", "");
+    refused(
+        &[&quick, &other],
+        &same,
+        &["`quick.x` would be written over"],
+    );
+    let stored = ["quick.jsonl", "other.jsonl"].map(|name| room.file(name, "kept"));
+    refused(
+        &[&stored[0], &stored[1]],
+        &["--json", "quick.jsonl"],
+        &["would be written over"],
+    );
+    assert_eq!(room.read("quick.jsonl"), "kept");
 }

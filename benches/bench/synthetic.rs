@@ -52,7 +52,7 @@ pub fn header(course: Course) -> Header {
             },
             budgets: Vec::new(),
             wrap: Some(Wrap::Autocommit),
-            by_key: false,
+            by_key: None,
         }],
         traffic: None,
         disturbances: Vec::new(),

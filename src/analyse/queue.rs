@@ -327,13 +327,23 @@ impl Scene<'_> {
             for (span, in_force) in session.spans().iter().zip(over.iter()) {
                 let then = span.sent <= edges.granted_by
                     && span.done.unwrap_or(self.end) >= edges.granted_from;
-                if then && takers.contains(&span.index) {
-                    note(&mut told, self.step.sql(span.index), mode, *in_force);
+                let sql = self.step.sql(span.index);
+                if then && takers.contains(&span.index) && !waits_never(&sql) {
+                    note(&mut told, sql, mode, *in_force);
                 }
             }
         }
         told
     }
+}
+
+/// `LOCK … NOWAIT` fails where others would wait.
+fn waits_never(sql: &str) -> bool {
+    let mut words = sql.split_whitespace();
+    let is = |word: Option<&str>, wanted: &str| {
+        word.is_some_and(|word| word.eq_ignore_ascii_case(wanted))
+    };
+    is(words.next(), "LOCK") && is(words.next_back(), "NOWAIT")
 }
 
 /// Of several modes of a statement the strongest is told.

@@ -6,6 +6,7 @@ use lockproof::config::compare::{Compared, Of};
 use lockproof::config::several::Several;
 use lockproof::exit_code::ExitCode;
 use lockproof::judge::{self, Verdict};
+use lockproof::recording::traffic::TrafficHeader;
 use lockproof::report::compare::{compare, render};
 use lockproof::report::{Report, build, html};
 use lockproof::run::{self as library, Job};
@@ -102,8 +103,18 @@ fn ran(several: &Several, screen: &Screen) -> Result<(Vec<Report>, Vec<Error>)> 
 /// Judges them again, each by the budgets of its own run.
 fn read(files: &[PathBuf]) -> Result<Vec<Report>> {
     let mut reports: Vec<Report> = Vec::new();
+    let mut traffic: Option<Option<TrafficHeader>> = None;
     for file in files {
         let timeline = timeline(file)?;
+        let first = traffic.get_or_insert_with(|| timeline.header.traffic.clone());
+        if *first != timeline.header.traffic {
+            return Err(Error::usage(format!(
+                "`{}` and `{}` are no comparison: different traffic ran beside them",
+                files[0].display(),
+                file.display()
+            ))
+            .help("record both beside the same traffic: `--traffic FILE`, with the same `--rate` and `--seed`"));
+        }
         let policy = timeline.header.policy.clone();
         let judgement = judge::judge(&timeline, &policy);
         let report = build::build(&timeline, &judgement, &policy);

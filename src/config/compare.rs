@@ -86,6 +86,8 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
                 ),
             ));
         }
+        let read: Vec<Output> = recordings.iter().map(|file| Output::of(file)).collect();
+        apart(json.iter().chain(&html).chain(&read))?;
         return Ok(Compared {
             of: Of::Recordings(recordings),
             json,
@@ -93,6 +95,9 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
         });
     }
     let several = several::plan_all_in(&run, surroundings)?;
+    let recordings = several.scenarios.iter();
+    let recordings = recordings.filter_map(|scenario| scenario.planned.outputs.record.as_ref());
+    apart(json.iter().chain(&html).chain(recordings))?;
     let [first, others @ ..] = several.scenarios.as_slice() else {
         return Err(Error::defect("there is no scenario"));
     };
@@ -114,6 +119,23 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
         json,
         html,
     })
+}
+
+/// Refuses a file that would be written over another one, or over what is read.
+fn apart<'o>(outputs: impl Iterator<Item = &'o Output>) -> Result<()> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for output in outputs {
+        let Output::File(file) = output else { continue };
+        let place = file.canonicalize().unwrap_or_else(|_| file.clone());
+        if seen.contains(&place) {
+            return Err(
+                Error::usage(format!("`{}` would be written over", file.display()))
+                    .help("give the comparison, its page and each recording a file of their own"),
+            );
+        }
+        seen.push(place);
+    }
+    Ok(())
 }
 
 /// The paths, if they are recordings.

@@ -95,9 +95,9 @@ pub struct StepHeader {
     pub lock_timeout_ns: Option<u64>,
     /// How its statements are put into transactions; None unless the kind is sql.
     pub wrap: Option<Wrap>,
-    /// Whether each batch begins after the last one's key.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_key: bool,
+    /// Whether each batch begins after the last one's key. None: not a batch, or a recording that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_key: Option<bool>,
 }
 
 /// A poll: when it was sent, and when its answer was here. What it shows was true in between.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition};
 
 /// Lines of the user's file around the place of a failure.
 pub fn lines(
@@ -36,12 +36,12 @@ pub fn lines(
     let place = Snippet::source(text)
         .path(path)
         .annotation(AnnotationKind::Primary.span(span).label("here"));
-    let detail = error.detail().filter(|_| speaks_of_no_row(error.code()));
+    let detail = detail(error);
     let title = Level::ERROR.primary_title(error.message());
     let report = [title
         .element(place)
         .elements(detail.map(|detail| Level::NOTE.message(detail)))
-        .elements(error.hint().map(|hint| Level::HELP.message(hint)))];
+        .elements(hint(error).map(|hint| Level::HELP.message(hint)))];
     Renderer::plain()
         .render(&report)
         .lines()
@@ -50,15 +50,26 @@ pub fn lines(
         .collect()
 }
 
-/// Whether the DETAIL of such an error has no value of a row in it, which may be somebody's data: it names sessions and
-/// objects.
-fn speaks_of_no_row(code: &SqlState) -> bool {
-    [
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-        SqlState::OBJECT_IN_USE,
-    ]
-    .contains(code)
+/// The DETAIL, as far as the server itself made it of sessions and objects: any other may have a row in it, which is
+/// somebody's.
+fn detail(error: &DbError) -> Option<String> {
+    const LINES: usize = 10;
+    let of_no_row = ["DeadLockReport", "reportDependentObjects"];
+    let detail = error.detail()?;
+    error
+        .routine()
+        .filter(|routine| of_no_row.contains(routine))?;
+    let mut lines: Vec<String> = detail.lines().take(LINES).map(str::to_owned).collect();
+    match detail.lines().count().saturating_sub(LINES) {
+        0 => {}
+        more => lines.push(format!("and {more} more")),
+    }
+    Some(lines.join("\n"))
+}
+
+/// The HINT, unless it leads to the log of a server that is gone by then.
+fn hint(error: &DbError) -> Option<&str> {
+    error.hint().filter(|hint| !hint.contains("server log"))
 }
 
 /// The end of the word that begins at `start`, at least one character.

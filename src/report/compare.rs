@@ -193,6 +193,23 @@ impl Comparison {
         self.scenarios.iter().any(|one| one.requests.is_some())
     }
 
+    /// What each is called: of namesakes the second is `name (2)`.
+    pub(super) fn headings(&self) -> Vec<String> {
+        let names: Vec<&str> = self
+            .scenarios
+            .iter()
+            .map(|one| one.scenario.as_str())
+            .collect();
+        let heading = |(index, name): (usize, &&str)| {
+            let earlier = names[..index].iter().filter(|other| *other == name).count();
+            match earlier {
+                0 => (*name).to_owned(),
+                earlier => format!("{name} ({})", earlier + 1),
+            }
+        };
+        names.iter().enumerate().map(heading).collect()
+    }
+
     /// Every operation of any of the traffics, in order; that of scenarios is the same, that of recordings need not be.
     fn operations(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -240,18 +257,15 @@ impl Comparison {
                         .map_or_else(|| UNKNOWN.to_owned(), millis)
                 }),
             ),
-            ("total time", of(&|one| millis(one.total_ms))),
+            ("total time", of(&|one| one.total())),
         ]
         .map(|(name, cells)| (name.to_owned(), cells))
         .to_vec();
         rows.extend(self.operations().into_iter().map(|operation| {
-            let name = format!("p99 of {}", text::short(operation, 14));
+            let name = format!("p99 of {}", text::short(operation, 40));
             (name, of(&|one| one.p99(operation)))
         }));
-        rows.push((
-            "  worst in the step".to_owned(),
-            of(&|one| one.worst_step()),
-        ));
+        rows.push(("worst p99 in step".to_owned(), of(&|one| one.worst_step())));
         let is_known =
             |(_, cells): &(String, Vec<String>)| cells.iter().any(|cell| cell != UNKNOWN);
         rows.into_iter().filter(is_known).collect()
@@ -264,6 +278,15 @@ impl Compared {
         let mut changes = self.p99_changes.iter();
         let change = changes.find(|change| change.operation == operation);
         change.map_or_else(|| UNKNOWN.to_owned(), Change::in_words)
+    }
+
+    /// What is known of it where the recording was cut.
+    fn total(&self) -> String {
+        let known = millis(self.total_ms);
+        match self.report.run.finished_at {
+            Some(_) => known,
+            None => format!("≥ {known}"),
+        }
     }
 
     fn worst_step(&self) -> String {
@@ -287,7 +310,8 @@ pub fn render(comparison: &Comparison, palette: Palette) -> String {
     let columns = u16::try_from(1 + scenarios().len()).unwrap_or(u16::MAX);
     table.set_width(WIDTH.max(columns.saturating_mul(COLUMN)));
     let name = usize::from(COLUMN) - 1;
-    let head = scenarios().map(|one| text::short(&one.scenario, name));
+    let head = comparison.headings().into_iter();
+    let head = head.map(|heading| text::short(&heading, name));
     table.set_header(std::iter::once(String::new()).chain(head));
     for (name, cells) in comparison.rows() {
         table.add_row(std::iter::once(name).chain(cells));
@@ -299,9 +323,9 @@ pub fn render(comparison: &Comparison, palette: Palette) -> String {
     }
     let mut out = lines(&table);
     out.push('\n');
-    for one in scenarios() {
-        if let Some(limit) = marked(&one.report) {
-            out.push_str(&format!("{}: {limit}\n", one.scenario));
+    for (one, heading) in scenarios().zip(comparison.headings()) {
+        for limit in marked(&one.report) {
+            out.push_str(&format!("{heading}: {limit}\n"));
         }
     }
     out
@@ -316,12 +340,13 @@ fn nothing_or(time: Span) -> String {
 }
 
 /// What makes a scenario's figures less than they seem.
-fn marked(report: &Report) -> Option<&str> {
-    report
-        .findings
-        .iter()
-        .find(|finding| finding.rule.starts_with("traffic-"))
-        .map(|finding| finding.message.as_str())
+fn marked(report: &Report) -> Vec<&str> {
+    let cut = report.run.finished_at.is_none();
+    let cut = cut.then_some("the recording was cut: the run did not end by itself");
+    let mut findings = report.findings.iter();
+    let traffic = findings.find(|finding| finding.rule.starts_with("traffic-"));
+    let traffic = traffic.map(|finding| finding.message.as_str());
+    cut.into_iter().chain(traffic).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::model::impact::InForce;
 use super::model::{Finding, Report, Span, Step};
 use super::table::{duration, longest_of, millis};
 use super::text;
@@ -52,18 +53,32 @@ pub(super) fn findings(report: &Report) -> Vec<Cow<'_, Finding>> {
     let (once, mut told): (Vec<_>, Vec<_>) = all
         .map(Cow::Borrowed)
         .partition(|finding| finding.rule == TOLD_ONCE);
-    if let Some((first, others)) = once.split_first() {
-        let others: Vec<&str> = others.iter().map(|finding| finding.step.as_str()).collect();
+    // The first of those that keep most people out.
+    let worst = once
+        .iter()
+        .rev()
+        .max_by_key(|finding| strongest(report, &finding.step));
+    if let Some(worst) = worst {
+        let others = once.iter().filter(|other| other.step != worst.step);
+        let others: Vec<&str> = others.map(|other| other.step.as_str()).collect();
         told.push(Cow::Owned(Finding {
-            message: first.message.clone() + &nor_in(&others),
-            ..Finding::clone(first)
+            message: worst.message.clone() + &as_well_in(&others),
+            ..Finding::clone(worst)
         }));
     }
     told
 }
 
-/// `; there is none in `a`, `b` and `c` either`.
-fn nor_in(steps: &[&str]) -> String {
+/// The strongest mode that a step asked for without a `lock_timeout`.
+fn strongest(report: &Report, step: &str) -> Option<LockMode> {
+    let step = report.steps.iter().find(|one| one.name == step)?;
+    let timeouts = step.queue.iter().flat_map(|queue| &queue.lock_timeouts);
+    let endless = timeouts.filter(|timeout| timeout.in_force == InForce::Nothing);
+    endless.map(|timeout| timeout.mode).max()
+}
+
+/// `; `a`, `b` and `c` have statements without one as well`.
+fn as_well_in(steps: &[&str]) -> String {
     const NAMED: usize = 6;
     let mut names: Vec<String> = steps
         .iter()
@@ -76,10 +91,11 @@ fn nor_in(steps: &[&str]) -> String {
     }
     match names.as_slice() {
         [] => String::new(),
-        [only] => format!("; there is none in {only} either"),
-        [others @ .., last] => {
-            format!("; there is none in {} and {last} either", others.join(", "))
-        }
+        [only] => format!("; {only} has statements without one as well"),
+        [others @ .., last] => format!(
+            "; {} and {last} have statements without one as well",
+            others.join(", ")
+        ),
     }
 }
 
@@ -177,15 +193,18 @@ mod tests {
 
     #[test]
     fn other_steps_are_named_while_there_are_few() {
-        assert_eq!(nor_in(&[]), "");
-        assert_eq!(nor_in(&["a"]), "; there is none in `a` either");
+        assert_eq!(as_well_in(&[]), "");
         assert_eq!(
-            nor_in(&["a", "b", "c"]),
-            "; there is none in `a`, `b` and `c` either"
+            as_well_in(&["a"]),
+            "; `a` has statements without one as well"
         );
         assert_eq!(
-            nor_in(&["a"; 8]),
-            "; there is none in `a`, `a`, `a`, `a`, `a`, `a` and 2 more either"
+            as_well_in(&["a", "b", "c"]),
+            "; `a`, `b` and `c` have statements without one as well"
+        );
+        assert_eq!(
+            as_well_in(&["a"; 8]),
+            "; `a`, `a`, `a`, `a`, `a`, `a` and 2 more have statements without one as well"
         );
     }
 

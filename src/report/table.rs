@@ -52,14 +52,10 @@ pub fn render(report: &Report, palette: Palette) -> String {
     }
     let findings = shown::findings(report);
     for (index, finding) in findings.iter().enumerate() {
-        // What was advised a moment ago is not advised again.
-        let mut told = findings[..index]
-            .iter()
-            .filter_map(|told| told.advice.as_ref());
-        let is_told = finding
-            .advice
-            .as_ref()
-            .is_some_and(|advice| told.any(|told| told == advice));
+        // What was advised just before is not advised again.
+        let mut before = findings[..index].iter().rev();
+        let last = before.find_map(|told| told.advice.as_ref());
+        let is_told = finding.advice.is_some() && finding.advice.as_ref() == last;
         out.push('\n');
         out.push_str(&paragraph(finding, is_told, palette));
     }

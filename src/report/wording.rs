@@ -157,17 +157,18 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             rule: "batch-slows-down",
             hold: None,
             message: format!(
-                "its batches grew slower, from {} to {} each, {}",
+                "its batches grew slower, from {} to {} each{}",
                 time(*early),
                 time(*late),
-                if *by_key {
-                    "although each begins after the last one's key: something else slows the server, such as a \
-                     checkpoint or a vacuum, or there is more to change in later keys"
-                } else {
-                    "as where each searches past the rows that are done already"
+                match by_key {
+                    Some(true) =>
+                        ", although each begins after the last one's key: something else slows the server, such as \
+                         a checkpoint or a vacuum, or there is more to change in later keys",
+                    Some(false) => ", as where each searches past the rows that are done already",
+                    None => "",
                 },
             ),
-            advice: (!by_key).then(|| {
+            advice: (*by_key == Some(false)).then(|| {
                 "walk the key: `WHERE id > ${after} ORDER BY id LIMIT ${batch_size}` with \
                  `after` in the scenario"
                     .to_owned()

@@ -138,7 +138,10 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
                     Work::Sql(work) => Some(work.wrap),
                     _ => None,
                 },
-                by_key: matches!(&step.work, Work::Batch(work) if work.after.is_some()),
+                by_key: match &step.work {
+                    Work::Batch(work) => Some(work.after.is_some()),
+                    _ => None,
+                },
             })
             .collect(),
         traffic: plan.traffic.as_ref().map(|traffic| TrafficHeader {

@@ -30,7 +30,7 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
         kind: StepKind::Sql,
         budgets: Vec::new(),
         wrap: None,
-        by_key: false,
+        by_key: None,
     };
     Header {
         lockproof_recording: VERSION,

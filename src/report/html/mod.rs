@@ -63,17 +63,21 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
         .zip(reports())
         .map(|(number, report)| View::of(report, &format!("r{number}")))
         .collect();
-    let overviews = (1..).zip(reports()).map(|(number, report)| Overview {
-        scenario: report.scenario.name.clone(),
-        verdict: Word::of(report.verdict),
-        // Its shapes lead into the report below, which has a picture of its own.
-        figure: overview::figure(report, &format!("r{number}"), overview::Width::Beside).map(
-            |figure| Figure {
-                id: format!("c{number}"),
-                ..figure
-            },
-        ),
-    });
+    let headings = comparison.headings();
+    let named = reports().zip(&headings);
+    let overviews = (1..)
+        .zip(named)
+        .map(|(number, (report, heading))| Overview {
+            scenario: heading.clone(),
+            verdict: Word::of(report.verdict),
+            // Its shapes lead into the report below, which has a picture of its own.
+            figure: overview::figure(report, &format!("r{number}"), overview::Width::Beside).map(
+                |figure| Figure {
+                    id: format!("c{number}"),
+                    ..figure
+                },
+            ),
+        });
     let compared = Compared {
         traffic: comparison.has_traffic(),
         rows: comparison.rows(),
