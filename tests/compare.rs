@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::report::{at_least, list, sql};
-use support::{Room, finish, has_server};
+use support::{On, Room, finish, has_server};
 
 /// Two paths of one traffic are one traffic.
 const SHARED: &str = "traffic = \"../traffic.toml\"\n";
@@ -57,6 +57,8 @@ fn scenarios_are_run_beside_the_same_traffic_and_laid_side_by_side() {
     let arguments = [
         "--stage",
         "local",
+        "--budget",
+        "1s",
         "--record",
         "seen/",
         "--json",
@@ -144,6 +146,11 @@ fn a_migration_that_fails_is_compared_and_makes_the_exit_code() {
     let ran = finish(compare(&room, &[&broken, &quick], &arguments));
     ran.expect(4, &["failed", "within"]);
     assert_eq!(list(&room.json("compared.json"), "scenarios").len(), 2);
+
+    // Nobody asked for a table; that it failed is an error all the same.
+    let quiet = finish(room.run_command(On::Local, &broken, &["--quiet"]));
+    quiet.expect(4, &["error: only: ", "does not exist", "42703"]);
+    assert_eq!(quiet.stdout, "");
 }
 
 #[test]
@@ -197,5 +204,6 @@ fn what_is_no_comparison_is_refused_before_anything_is_run() {
         &["--json", "quick.jsonl"],
         &["would be written over"],
     );
+    refused(&[&stored[0], &stored[0]], &[], &["`", "is there twice"]);
     assert_eq!(room.read("quick.jsonl"), "kept");
 }

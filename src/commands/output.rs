@@ -96,9 +96,27 @@ pub fn show(
         standard_is_taken,
         screen,
     )?;
+    tell_failures(report, screen);
     match faces.write(report, policy).into_iter().next() {
         Some(error) => Err(error),
         None => Ok(exit_code(report.verdict, policy)),
+    }
+}
+
+/// A statement that failed is an error, and is told where the report is not.
+pub fn tell_failures(report: &Report, screen: &Screen) {
+    if !screen.is_quiet() {
+        return;
+    }
+    for finding in report
+        .findings
+        .iter()
+        .filter(|finding| finding.rule == "step-failed")
+    {
+        let mut lines = finding.message.lines();
+        let first = lines.next().unwrap_or_default();
+        let error = Error::stage(format!("{}: {first}", finding.step));
+        screen.error(&error.details(lines.map(str::to_owned)));
     }
 }
 

@@ -15,7 +15,7 @@ use lockproof::{Error, Result};
 
 use super::faces::Faces;
 use super::named::Named;
-use super::output::{Target, exit_code, show_text};
+use super::output::{Target, exit_code, show_text, tell_failures};
 use crate::signals;
 use crate::terminal::Screen;
 
@@ -139,6 +139,7 @@ impl Desk<'_> {
     fn show(&mut self, scenario: &Scenario, told: Told, faces: Faces) {
         let label = &scenario.label;
         if let Some(report) = &told.report {
+            tell_failures(report, self.screen);
             let shown = self.show_text(|palette| table::render(report, palette) + "\n");
             let policy = &scenario.planned.plan.policy;
             let unwritten = self.screen.aside(|| faces.write(report, policy));

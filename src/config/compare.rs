@@ -86,6 +86,13 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
                 ),
             ));
         }
+        let twice = (1..recordings.len()).find(|at| recordings[..*at].contains(&recordings[*at]));
+        if let Some(twice) = twice {
+            return Err(
+                Error::usage(format!("`{}` is there twice", recordings[twice].display()))
+                    .help("name each recording once"),
+            );
+        }
         let read: Vec<Output> = recordings.iter().map(|file| Output::of(file)).collect();
         apart(json.iter().chain(&html).chain(&read))?;
         return Ok(Compared {
@@ -150,7 +157,11 @@ fn recordings(paths: &[PathBuf]) -> Result<Option<Vec<PathBuf>>> {
             other.display()
         ))
         .help("compare recordings with recordings, scenarios with scenarios")),
-        ([one], None) => Err(alone(&one.display().to_string())),
+        ([one], None) => Err(Error::usage(format!(
+            "`{}` is alone: there is nothing beside it",
+            one.display()
+        ))
+        .help("name at least two recordings, such as `lockproof compare a.jsonl b.jsonl`")),
         (_, None) => Ok(Some(paths.to_vec())),
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::model::impact::OperationTraffic;
 use super::model::{Report, SCHEMA_VERSION, Span, Step, Tool};
 use super::shown::span;
-use super::table::{Palette, WIDTH, colour, lines, longest_of, millis, plain};
+use super::table::{Palette, WIDTH, colour, fill, lines, longest_of, millis, plain};
 use super::text::{self, count};
 use crate::judge::Verdict;
 use crate::judge::impact::ENOUGH;
@@ -225,6 +225,18 @@ impl Comparison {
         names
     }
 
+    /// Operations of which too few requests were made for a 99th percentile, wherever one looks.
+    fn without_p99(&self) -> Vec<&str> {
+        let is_known = |operation: &&str| {
+            let mut changes = self.scenarios.iter().flat_map(|one| &one.p99_changes);
+            changes.any(|change| change.operation == *operation)
+        };
+        let operations = self.operations().into_iter();
+        operations
+            .filter(|operation| !is_known(operation))
+            .collect()
+    }
+
     /// What is compared, and how it is in each scenario, in words; what is known of none is left out.
     pub(super) fn rows(&self) -> Vec<(String, Vec<String>)> {
         let of = |cell: &dyn Fn(&Compared) -> String| self.scenarios.iter().map(cell).collect();
@@ -323,6 +335,16 @@ pub fn render(comparison: &Comparison, palette: Palette) -> String {
     }
     let mut out = lines(&table);
     out.push('\n');
+    let unknown = comparison.without_p99();
+    if !unknown.is_empty() {
+        let why = format!(
+            "p99 of {}: fewer than {ENOUGH} requests before the first step or in each step; a longer `baseline`, a \
+             higher rate or more rows have more",
+            unknown.join(", ")
+        );
+        out.push_str(&fill(&why, "  "));
+        out.push('\n');
+    }
     for (one, heading) in scenarios().zip(comparison.headings()) {
         for limit in marked(&one.report) {
             out.push_str(&format!("{heading}: {limit}\n"));

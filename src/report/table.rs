@@ -295,7 +295,7 @@ fn tinted(text: &str, tint: anstyle::AnsiColor, palette: Palette) -> String {
 }
 
 /// Breaks a paragraph into lines of the report's width, each behind `indent`; a number stays with its unit.
-fn fill(paragraph: &str, indent: &str) -> String {
+pub(super) fn fill(paragraph: &str, indent: &str) -> String {
     let mut out = String::from(indent);
     let mut used = indent.chars().count();
     let mut first = true;

@@ -47,8 +47,8 @@ pub struct Queue {
     pub blocked: u64,
     /// Those of them that surely stood behind it: by the server's own word, or because it held the very lock.
     pub surely_blocked: u64,
-    /// For how long there was a relation on which no request could finish: the exclusions together behind which
-    /// somebody was seen to wait.
+    /// For how long there was a relation on which no newcomer's request could finish: the exclusions, whole, behind which
+    /// somebody was seen to wait, together.
     pub downtime_ms: Option<Span>,
     /// What would have ended the waits of those statements that asked for a lock that stops writes, or reads as well.
     pub lock_timeouts: Vec<LockTimeout>,
