@@ -76,35 +76,44 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
             ),
         ));
     }
-    if let Some(recordings) = recordings(&run.paths)? {
-        if run.record.is_some() {
-            return Err(option(
-                "--record",
-                Unfit::new(
-                    "is for scenarios: these were recorded already",
-                    "leave it out",
-                ),
-            ));
-        }
-        let twice = (1..recordings.len()).find(|at| recordings[..*at].contains(&recordings[*at]));
-        if let Some(twice) = twice {
-            return Err(
-                Error::usage(format!("`{}` is there twice", recordings[twice].display()))
-                    .help("name each recording once"),
-            );
-        }
-        let read: Vec<Output> = recordings.iter().map(|file| Output::of(file)).collect();
-        apart(json.iter().chain(&html).chain(&read))?;
-        return Ok(Compared {
-            of: Of::Recordings(recordings),
-            json,
-            html,
-        });
+    let of = match recordings(&run.paths)? {
+        Some(recordings) => of_recordings(recordings, &run)?,
+        None => of_scenarios(&run, surroundings)?,
+    };
+    let files: Vec<Output> = match &of {
+        Of::Recordings(read) => read.iter().map(|file| Output::of(file)).collect(),
+        Of::Scenarios(several) => several
+            .scenarios
+            .iter()
+            .filter_map(|scenario| scenario.planned.outputs.record.clone())
+            .collect(),
+    };
+    apart(json.iter().chain(&html).chain(&files))?;
+    Ok(Compared { of, json, html })
+}
+
+fn of_recordings(recordings: Vec<PathBuf>, run: &cli::Run) -> Result<Of> {
+    if run.record.is_some() {
+        return Err(option(
+            "--record",
+            Unfit::new(
+                "is for scenarios: these were recorded already",
+                "leave it out",
+            ),
+        ));
     }
-    let several = several::plan_all_in(&run, surroundings)?;
-    let recordings = several.scenarios.iter();
-    let recordings = recordings.filter_map(|scenario| scenario.planned.outputs.record.as_ref());
-    apart(json.iter().chain(&html).chain(recordings))?;
+    let twice = (1..recordings.len()).find(|at| recordings[..*at].contains(&recordings[*at]));
+    if let Some(twice) = twice {
+        return Err(
+            Error::usage(format!("`{}` is there twice", recordings[twice].display()))
+                .help("name each recording once"),
+        );
+    }
+    Ok(Of::Recordings(recordings))
+}
+
+fn of_scenarios(run: &cli::Run, surroundings: &Surroundings) -> Result<Of> {
+    let several = several::plan_all_in(run, surroundings)?;
     let [first, others @ ..] = several.scenarios.as_slice() else {
         return Err(Error::defect("there is no scenario"));
     };
@@ -121,11 +130,7 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
             .help(help));
         }
     }
-    Ok(Compared {
-        of: Of::Scenarios(several),
-        json,
-        html,
-    })
+    Ok(Of::Scenarios(several))
 }
 
 /// Refuses a file that would be written over another one, or over what is read.

@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod compare;
+mod compare_words;
 mod distribution;
 mod doubt_words;
 mod felt;

@@ -21,6 +21,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, contex
 use serde::Serialize;
 
 use self::page::{View, Word};
+use self::rich::{Rich, rich};
 use self::shape::Figure;
 use super::Report;
 use super::compare::Comparison;
@@ -81,6 +82,7 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
     let compared = Compared {
         traffic: comparison.has_traffic(),
         rows: comparison.rows(),
+        notes: comparison.notes().iter().map(|note| rich(note)).collect(),
         overviews: overviews.collect(),
     };
     let version = &comparison.tool.version;
@@ -92,6 +94,7 @@ pub fn compare(comparison: &Comparison) -> Result<String, Error> {
 struct Compared {
     traffic: bool,
     rows: Vec<(String, Vec<String>)>,
+    notes: Vec<Rich>,
     overviews: Vec<Overview>,
 }
 
