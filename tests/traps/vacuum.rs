@@ -51,17 +51,24 @@ fn autovacuum_truncation_is_not_charged_to_the_step() {
             "TRUNCATE big; SELECT pg_sleep(0.1)",
         ),
     ];
-    let (ran, report) = ran_with_autovacuum(&steps);
-    assert!(ran.code.is_some(), "{ran:?}");
-    let foreign = list(report.step(1), "foreign_holds");
-    let truncation = foreign
-        .iter()
-        .find(|hold| hold["relation"] == "big" && hold["mode"] == ACCESS_EXCLUSIVE);
-    assert!(truncation.is_some(), "{report}");
-    assert!(truncation.is_some_and(|hold| hold["judged"] == false));
-    assert_eq!(list(report.step(1), "holds").len(), 0, "{report}");
-    // The migration's own is.
-    report.hold(2, ACCESS_EXCLUSIVE, "big");
+    // With nobody in its way it takes milliseconds, so on a busy machine it can come and go between two polls.
+    let is_seen = (0..4).any(|_| {
+        let (ran, report) = ran_with_autovacuum(&steps);
+        assert!(ran.code.is_some(), "{ran:?}");
+        assert_eq!(list(report.step(1), "holds").len(), 0, "{report}");
+        // The migration's own is.
+        report.hold(2, ACCESS_EXCLUSIVE, "big");
+        let foreign = list(report.step(1), "foreign_holds");
+        let truncation = foreign
+            .iter()
+            .find(|hold| hold["relation"] == "big" && hold["mode"] == ACCESS_EXCLUSIVE);
+        assert!(
+            truncation.is_none_or(|hold| hold["judged"] == false),
+            "{report}"
+        );
+        truncation.is_some()
+    });
+    assert!(is_seen, "four truncations, and none was seen");
 }
 
 #[test]
