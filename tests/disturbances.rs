@@ -164,16 +164,19 @@ fn a_vacuum_that_truncates_holds_the_strongest_lock_itself() {
         return;
     }
     let vacuum = "kind = \"truncating-vacuum\"\ntable = \"items\"\ndeletes = \"60%\"";
-    let (ran, report) = behind(
-        vacuum,
-        "SELECT pg_sleep(1)",
-        &["--var", "rows=200000", "--budget", "60s"],
-    );
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    in_the_way(&report);
-    let foreign = list(report.step(0), "foreign_holds");
-    let its = |hold: &&Value| hold["relation"] == "items" && hold["mode"] == ACCESS_EXCLUSIVE;
-    assert!(foreign.iter().any(|hold| its(&hold)), "{foreign:?}");
+    // It takes milliseconds, so on a busy machine it can come and go between two polls.
+    let is_seen = (0..4).any(|_| {
+        let (ran, report) = behind(
+            vacuum,
+            "SELECT pg_sleep(1)",
+            &["--var", "rows=200000", "--budget", "60s"],
+        );
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        in_the_way(&report);
+        let mut foreign = list(report.step(0), "foreign_holds").iter();
+        foreign.any(|hold| hold["relation"] == "items" && hold["mode"] == ACCESS_EXCLUSIVE)
+    });
+    assert!(is_seen, "four truncations, and none was seen");
 }
 
 #[test]
