@@ -151,6 +151,10 @@ fn a_migration_that_fails_is_compared_and_makes_the_exit_code() {
     let quiet = finish(room.run_command(On::Local, &broken, &["--quiet"]));
     quiet.expect(4, &["error: only: ", "does not exist", "42703"]);
     assert_eq!(quiet.stdout, "");
+    let quiet = ["--stage", "local", "--quiet"];
+    let quiet = finish(compare(&room, &[&broken, &quick], &quiet));
+    quiet.expect(4, &["error: only: ", "42703"]);
+    assert_eq!(quiet.stdout, "");
 }
 
 #[test]

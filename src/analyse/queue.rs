@@ -327,8 +327,11 @@ impl Scene<'_> {
             for (span, in_force) in session.spans().iter().zip(over.iter()) {
                 let then = span.sent <= edges.granted_by
                     && span.done.unwrap_or(self.end) >= edges.granted_from;
+                if !then || !takers.contains(&span.index) {
+                    continue;
+                }
                 let sql = self.step.sql(span.index);
-                if then && takers.contains(&span.index) && !waits_never(&sql) {
+                if !waits_never(&sql) {
                     note(&mut told, sql, mode, *in_force);
                 }
             }

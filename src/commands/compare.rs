@@ -15,7 +15,7 @@ use lockproof::{Error, Result};
 
 use super::judge::timeline;
 use super::named::Named;
-use super::output::{Target, show_text};
+use super::output::{Target, show_text, tell_failures};
 use crate::signals;
 use crate::terminal::Screen;
 
@@ -27,6 +27,9 @@ pub fn run(compared: &Compared, screen: &Screen) -> Result<ExitCode> {
         Of::Scenarios(several) => ran(several, screen)?,
         Of::Recordings(files) => (read(files)?, Vec::new()),
     };
+    for report in &reports {
+        tell_failures(report, screen);
+    }
     let mut codes: Vec<ExitCode> = errors.iter().map(Error::exit_code).collect();
     // A budget that was broken is what is compared; a migration that does not run has nothing to show.
     let failed = |report: &Report| report.verdict == Verdict::Failed;

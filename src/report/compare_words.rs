@@ -33,19 +33,12 @@ impl Comparison {
         names.iter().enumerate().map(heading).collect()
     }
 
-    /// Every operation of any of the traffics, in order; that of scenarios is the same, that of recordings need not be.
-    fn operations(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        let traffics = self
-            .scenarios
-            .iter()
-            .filter_map(|one| one.report.traffic.as_ref());
-        for operation in traffics.flat_map(|traffic| &traffic.operations) {
-            if !names.contains(&operation.name.as_str()) {
-                names.push(&operation.name);
-            }
-        }
-        names
+    /// The operations of the traffic, which is the same beside all of them.
+    fn operations(&self) -> impl Iterator<Item = &str> {
+        let mut reports = self.scenarios.iter().map(|one| &one.report);
+        let traffic = reports.find_map(|report| report.traffic.as_ref());
+        let operations = traffic.into_iter().flat_map(|traffic| &traffic.operations);
+        operations.map(|operation| operation.name.as_str())
     }
 
     /// Operations of which too few requests were made for a 99th percentile, wherever one looks.
@@ -54,8 +47,7 @@ impl Comparison {
             let mut changes = self.scenarios.iter().flat_map(|one| &one.p99_changes);
             changes.any(|change| change.operation == *operation)
         };
-        let operations = self.operations().into_iter();
-        operations
+        self.operations()
             .filter(|operation| !is_known(operation))
             .collect()
     }
@@ -117,7 +109,7 @@ impl Comparison {
         ]
         .map(|(name, cells)| (name.to_owned(), cells))
         .to_vec();
-        rows.extend(self.operations().into_iter().map(|operation| {
+        rows.extend(self.operations().map(|operation| {
             let name = format!("p99 of {}", text::short(operation, 40));
             (name, of(&|one| one.p99(operation)))
         }));
