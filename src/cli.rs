@@ -97,6 +97,15 @@ pub enum Warmth {
     AsIs,
 }
 
+/// What a stage's server, and the programs of steps, may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// The stage and nothing else
+    Closed,
+    /// Whatever this machine reaches, production included
+    Open,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::pg::LockMode;
 use crate::sql::Statement;
-use crate::stage::Endpoint;
 use crate::stage::hooked::Hooks;
+use crate::stage::{Endpoint, Network};
 
 pub use self::disturbance::{Begins, Disturbance, DisturbanceKind, Wants, Wrote};
 pub use self::impact::{Impact, Increase};
@@ -142,6 +142,8 @@ pub struct StagePlan {
     pub shm_bytes: Option<u64>,
     /// Where restored snapshots are kept.
     pub cache: PathBuf,
+    /// What the server may reach, and programs of steps that do not say it themselves.
+    pub network: Network,
     /// Leave the stage running afterwards.
     pub keep: Keep,
 }
@@ -319,6 +321,8 @@ pub struct CommandWork {
     pub folder: PathBuf,
     /// Variables on top of the stage's `DATABASE_URL` and `PG*`.
     pub environment: BTreeMap<String, String>,
+    /// What it may reach.
+    pub network: Network,
 }
 
 /// What happens when `lock_timeout` strikes (SQLSTATE 55P03).

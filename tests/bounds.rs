@@ -104,6 +104,7 @@ fn events_until(
         events.push(Event::CommandStarted {
             argv: vec!["psql".to_owned()],
             at: Mono(0),
+            network: None,
         });
     }
     for (index, truth) in history.iter().enumerate().filter(|_| driven) {
@@ -278,6 +279,7 @@ fn program(
             warmth: None,
             snapshot,
             cloned: None,
+            network: None,
             notes: Vec::new(),
         },
         Event::ReplayStarted {
@@ -297,6 +299,7 @@ fn program(
         Event::CommandStarted {
             argv: vec!["flyway".to_owned()],
             at: Mono(1),
+            network: None,
         },
     ];
     let mut held = Vec::new();

@@ -195,6 +195,7 @@ fn beginning() -> Outcome<(TempDir, tokio::runtime::Runtime, Request)> {
         base_digest: format!("{:08x}", std::process::id()),
         server_major: None,
         cache: folder.path().to_owned(),
+        network: Default::default(),
     };
     Ok((folder, runtime, request))
 }

@@ -30,7 +30,7 @@ use crate::recording::format::{
     Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
 use crate::recording::traffic::TrafficSummary;
-use crate::stage::{Cloned, StageKind};
+use crate::stage::{Cloned, NetworkFacts, StageKind};
 
 use blind::Polls;
 use blocked::Sighting;
@@ -77,6 +77,8 @@ pub struct StageFacts {
     pub snapshot: SnapshotFacts,
     /// How the first replay's data were cloned.
     pub cloned: Option<Cloned>,
+    /// What its server could reach; None: another's server, or nobody said.
+    pub network: Option<NetworkFacts>,
     /// Oddities.
     pub notes: Vec<String>,
 }
@@ -184,6 +186,8 @@ pub struct BatchFacts {
 pub struct CommandFacts {
     /// What ran.
     pub argv: Vec<String>,
+    /// What it could reach; None: nobody said.
+    pub network: Option<NetworkFacts>,
     /// Its exit status; None when a signal or the time-out ended it.
     pub status: Option<i32>,
     /// Its last lines of output.
@@ -289,6 +293,7 @@ impl Analyst {
                 warmth,
                 snapshot,
                 cloned,
+                network,
                 notes,
             } => {
                 self.timeline.stage = Some(StageFacts {
@@ -300,6 +305,7 @@ impl Analyst {
                     warmth,
                     snapshot,
                     cloned,
+                    network,
                     notes,
                 });
             }

@@ -154,10 +154,11 @@ impl OpenStep {
                 self.attempts = self.attempts.max(attempt);
                 self.rested = self.rested.saturating_add(Duration::from_nanos(rested_ns));
             }
-            Event::CommandStarted { argv, at } => {
+            Event::CommandStarted { argv, at, network } => {
                 self.command = Some((
                     CommandFacts {
                         argv,
+                        network,
                         status: None,
                         output: Vec::new(),
                     },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{Profile, secret};
+use super::{Network, Profile, secret};
 use crate::stage::Secret;
 
 /// The cache folder.
@@ -42,6 +42,13 @@ pub struct Place {
     /// A folder of server binaries (initdb, postgres) to use [default: searched for]
     #[arg(long, env = "LOCKPROOF_PG_BIN", value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
+    /// What the stage's server and the programs of steps may reach [default: closed]
+    ///
+    /// closed: the stage and nothing else, so that a trigger, a foreign server or a program cannot get
+    /// to production. Where this machine does not allow that, it is said, and the report says it. A
+    /// step's own `network` goes before it.
+    #[arg(long, env = "LOCKPROOF_NETWORK", value_name = "HOW", value_enum)]
+    pub network: Option<Network>,
 }
 
 /// What fails besides a budget that was exceeded.

@@ -14,6 +14,7 @@ use toml::Value;
 
 use super::disturbances::DisturbanceText;
 use crate::plan::{Level, StepKind, Warmth, Wrap};
+use crate::stage::Network;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -71,6 +72,8 @@ pub struct StageText {
     pub shm: Option<Value>,
     /// The PostgreSQL major.
     pub pg: Option<Value>,
+    /// What the server and the programs of steps may reach.
+    pub network: Option<Network>,
     /// Server settings.
     #[serde(default)]
     pub settings: BTreeMap<String, Value>,
@@ -110,6 +113,8 @@ pub struct StepText {
     pub cwd: Option<PathBuf>,
     /// Its environment.
     pub env: Option<BTreeMap<String, Value>>,
+    /// What it may reach; None: as `[stage]` says.
+    pub network: Option<Network>,
     /// When `lock_timeout` strikes.
     pub retry: Option<RetryText>,
     /// Its own budgets.
@@ -199,10 +204,11 @@ impl StepText {
     /// The first key that is there and means nothing for the step's kind, and the kinds it is for.
     pub fn foreign_key(&self) -> Option<(&'static str, &'static [StepKind])> {
         use StepKind::{Batch, Command, Sql};
-        let keys: [(&str, bool, &[StepKind]); 12] = [
+        let keys: [(&str, bool, &[StepKind]); 13] = [
             ("run", self.run.is_some(), &[Command]),
             ("cwd", self.cwd.is_some(), &[Command]),
             ("env", self.env.is_some(), &[Command]),
+            ("network", self.network.is_some(), &[Command]),
             ("batch_size", self.batch_size.is_some(), &[Batch]),
             ("sleep", self.sleep.is_some(), &[Batch]),
             ("after", self.after.is_some(), &[Batch]),

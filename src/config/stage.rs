@@ -12,6 +12,7 @@ use super::suggest::nearest;
 use super::units::{self, Unfit};
 use super::{Surroundings, option};
 use crate::plan::{Keep, StageChoice, StagePlan};
+use crate::stage::Network;
 use crate::stage::external::{is_address, parse};
 use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
@@ -139,6 +140,7 @@ pub fn plan(
         memory_bytes: None,
         shm_bytes: None,
         cache: cache(run.cache.folder.as_deref(), surroundings)?,
+        network: network(run, typed.and_then(|(_, typed)| typed.network)),
         keep: if run.keep {
             Keep::LeaveRunning
         } else {
@@ -232,6 +234,15 @@ fn of_scenario(
         plan.settings.extend(settings);
     }
     Ok(())
+}
+
+/// What may be reached: as the option says, else the scenario, else nothing.
+pub fn network(run: &cli::Run, typed: Option<Network>) -> Network {
+    match run.place.network {
+        Some(cli::Network::Closed) => Network::Closed,
+        Some(cli::Network::Open) => Network::Open,
+        None => typed.unwrap_or_default(),
+    }
 }
 
 /// Where restored snapshots are kept: `--cache`, or the place for this user.

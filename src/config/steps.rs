@@ -16,6 +16,7 @@ use super::script::{self, Keyset, Origin, VariablesFrom};
 use super::suggest::listed;
 use super::units::{self, Unfit};
 use crate::plan::{BatchWork, CommandWork, Impact, Policy, Retry, SqlWork, Step, StepKind, Work};
+use crate::stage::Network;
 use crate::{Error, Result};
 
 /// What libpq and the usual frameworks read: set by the stage, so that a command reaches it alone.
@@ -43,6 +44,8 @@ pub struct Scenario<'a> {
     pub policy: &'a Policy,
     /// How long its steps wait for locks unless they say otherwise.
     pub patience: Patience,
+    /// What their programs may reach unless they say otherwise.
+    pub network: Network,
 }
 
 impl Scenario<'_> {
@@ -257,6 +260,7 @@ impl Scenario<'_> {
             argv,
             folder,
             environment,
+            network: text.network.unwrap_or(self.network),
         })
     }
 

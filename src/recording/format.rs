@@ -14,7 +14,7 @@ use crate::clock::Mono;
 use crate::pg::LockMode;
 use crate::plan::{Budget, Cadence, Impact, Literals, Policy, ScenarioId, StepKind, Warmth, Wrap};
 use crate::sql::SetsLockTimeout;
-use crate::stage::{Cloned, StageKind};
+use crate::stage::{Cloned, NetworkFacts, StageKind};
 
 /// The version that this code writes; it reads no other.
 pub const VERSION: u32 = 1;
@@ -358,6 +358,9 @@ pub enum Event {
         /// How the first replay's data were cloned; None: they were not, or nobody said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cloned: Option<Cloned>,
+        /// What its server may reach; None: another's server, or an older recording.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<NetworkFacts>,
         /// Oddities worth a line in the report.
         notes: Vec<String>,
     },
@@ -436,6 +439,9 @@ pub enum Event {
         argv: Vec<String>,
         /// When.
         at: Mono,
+        /// What it may reach; None: an older recording.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<NetworkFacts>,
     },
     /// It ended, and so have its sessions, as far as could be waited for.
     CommandExited {

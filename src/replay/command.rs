@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::way::Way;
 use super::{Connection, Course, Scene, application, interrupted};
 use crate::Result;
 use crate::observe::cadence::Heed;
@@ -36,7 +37,12 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     // Its locks are known from polls alone.
     scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
-    let mut child = match spawn(scene, step, work) {
+    let mut way = Way::lay(scene, work)?;
+    let spawned = spawn(&mut way, step, work).and_then(|child| {
+        way.open(scene)?;
+        Ok(child)
+    });
+    let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
             course.outcome = failed(format!("`{shown}` cannot be started: {error}"), Vec::new());
@@ -46,6 +52,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     scene.tell(Event::CommandStarted {
         argv: work.argv.clone(),
         at: started,
+        network: Some(way.network.clone()),
     });
     let group = child
         .id()
@@ -94,7 +101,7 @@ enum Ended {
     Lost(std::io::Error),
 }
 
-fn spawn(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> std::io::Result<Child> {
+fn spawn(way: &mut Way, step: &Step, work: &CommandWork) -> std::io::Result<Child> {
     let Some((program, arguments)) = work.argv.split_first() else {
         return Err(std::io::Error::other("there is nothing to run"));
     };
@@ -105,23 +112,24 @@ fn spawn(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> std::io::Result<
     command
         .args(arguments)
         .current_dir(&work.folder)
-        .envs(scene.endpoint.environment())
+        .envs(way.endpoint.environment())
         .env("PGAPPNAME", application(step))
         .envs(&work.environment)
-        .envs(options(scene, step, work).map(|options| ("PGOPTIONS", options)))
+        .envs(options(way, step, work).map(|options| ("PGOPTIONS", options)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    way.enter(&mut command)?;
+    command.spawn()
 }
 
 /// `PGOPTIONS` where the step has a `lock_timeout`, so that all of its statements have it: what the server's address
 /// says, then that, then what the step's own environment says, of which the last counts.
-fn options(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Option<String> {
+fn options(way: &Way, step: &Step, work: &CommandWork) -> Option<String> {
     let timeout = step.lock_timeout?;
-    let environment = scene.endpoint.environment();
+    let environment = way.endpoint.environment();
     let given = environment.iter().find(|(name, _)| *name == "PGOPTIONS");
     let own = work.environment.get("PGOPTIONS");
     let ours = format!("-c lock_timeout={}ms", timeout.as_millis().max(1));

@@ -7,6 +7,7 @@ mod place;
 mod retry;
 mod session;
 mod sql;
+mod way;
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::{Result, sql as text};
 pub struct Scene<'a> {
     /// The server.
     pub endpoint: &'a Endpoint,
+    /// True for a stage that lockproof made.
+    pub is_ours: bool,
     /// Asked for a poll wherever one tightens the bounds.
     pub sampler: &'a Sampler,
     /// Where events go.

@@ -86,6 +86,8 @@ pub fn build(timeline: &Timeline, judgement: &Judgement, policy: &plan::Policy) 
             }),
             role: stage.role.clone(),
             warmth: stage.warmth,
+            network: stage.network.as_ref().map(|network| network.is),
+            network_by: stage.network.as_ref().map(|network| network.by.clone()),
         }),
         policy: Policy {
             budgets: policy.budgets.iter().map(budget).collect(),
@@ -159,6 +161,8 @@ fn step(
         }),
         command: facts.command.as_ref().map(|command| Command {
             argv: command.argv.clone(),
+            network: command.network.as_ref().map(|network| network.is),
+            network_by: command.network.as_ref().map(|network| network.by.clone()),
             exit_status: command.status,
             output: command.output.clone(),
         }),
@@ -343,6 +347,17 @@ fn beside(neighbours: u32) -> Option<String> {
 fn stage_limits(stage: &StageFacts) -> Vec<String> {
     let mut limits = stage.notes.clone();
     limits.extend(fidelity::limits(stage));
+    if let Some(network) = stage
+        .network
+        .as_ref()
+        .filter(|network| !network.is_closed())
+    {
+        limits.push(format!(
+            "network: open; whatever the snapshot or the migration connects to from the server was \
+             within reach: {}",
+            network.by
+        ));
+    }
     let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
     if stage.kind != StageKind::External && empty {
         limits.push("the database is empty: holds on empty tables prove nothing".to_owned());

@@ -39,6 +39,7 @@ pub async fn restore(
         base_digest: snapshot.digest.clone(),
         server_major: stage.pg_major.or(major),
         cache: stage.cache.clone(),
+        network: stage.network,
     };
     let signal = tokio::select! {
         base = provider.prepare(&request, snapshot, watch) => return base.map(drop),

@@ -69,6 +69,7 @@ pub async fn prepare(
         base_digest: source.digest(),
         server_major: plan.stage.pg_major.or(source.major()),
         cache: plan.stage.cache.clone(),
+        network: plan.stage.network,
     };
     let prepared = tokio::select! {
         base = provider.prepare(&request, &source, watch) => Some(base?),

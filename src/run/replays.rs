@@ -309,6 +309,7 @@ async fn steps(
     let events = conductor.events().clone();
     let scene = Scene {
         endpoint: migration,
+        is_ours: !matches!(run.ground.provider, Provider::External(_)),
         sampler,
         events: &events,
         clock: run.clock,
@@ -509,6 +510,7 @@ async fn stage_event(
         warmth: warmth(run),
         snapshot: source.facts(tables, database, run.ground.age, run.plan.literals),
         cloned: stage.cloned(),
+        network: stage.network(),
         notes,
     })
 }

@@ -13,15 +13,18 @@ pub(crate) mod connect;
 mod contents;
 pub mod docker;
 pub mod dump;
+pub mod enclosure;
 pub mod endpoint;
 pub mod external;
 pub mod hooked;
 mod lines;
 pub mod local;
+pub mod network;
 pub mod physical;
 pub mod provider;
 mod prune;
 mod refusal;
+pub mod relay;
 pub mod role;
 mod shaping;
 pub mod tls;
@@ -33,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub use beside::Beside;
 pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use lines::{Ear, Heard};
+pub use network::{Network, NetworkFacts};
 pub use physical::{Inherited, Origin};
 pub use watch::{Unit, Watch};
 
@@ -53,6 +57,8 @@ pub struct Request {
     pub server_major: Option<u32>,
     /// Where bases and run folders live.
     pub cache: PathBuf,
+    /// What the server may reach, from the first moment of the restore on.
+    pub network: Network,
 }
 
 /// Where a stage runs.

@@ -5,7 +5,8 @@ use super::hooked::{Hooked, HookedStage};
 use super::local::binaries::OLDEST_MAJOR;
 use super::local::{Local, LocalStage};
 use super::{
-    Beside, Cloned, Endpoint, Fill, Origin, Request, RunningStage, StageKind, Watch, docker, local,
+    Beside, Cloned, Endpoint, Fill, Network, NetworkFacts, Origin, Request, RunningStage,
+    StageKind, Watch, docker, local,
 };
 use crate::plan::{StageChoice, StagePlan};
 use crate::{Error, Result};
@@ -159,7 +160,10 @@ impl Provider {
             "stage: a container of {image} (PostgreSQL {})",
             info.postgres_major
         ));
-        if let Some(exposure) = docker.exposure() {
+        if plan.network == Network::Open {
+            tell_open(&NetworkFacts::on_this_machine(plan.network), watch);
+        }
+        if let Some(exposure) = docker.exposure(plan.network) {
             watch.note(&exposure);
         }
         Ok(Self::Docker {
@@ -186,6 +190,7 @@ impl Provider {
             installation.version,
             installation.bin_dir.display()
         ));
+        tell_open(&NetworkFacts::on_this_machine(plan.network), watch);
         Ok(Self::Local(local))
     }
 
@@ -263,6 +268,16 @@ impl Provider {
     }
 }
 
+/// Said before anything is restored, since a restore runs what is in the snapshot.
+fn tell_open(network: &NetworkFacts, watch: &dyn Watch) {
+    if !network.is_closed() {
+        watch.note(&format!(
+            "the stage's server can reach the network: {}",
+            network.by
+        ));
+    }
+}
+
 /// The image of the wanted major: one that was built offline, else the official one.
 pub(super) async fn default_image(docker: &Docker, major: Option<u32>) -> Result<String> {
     let wanted = major.unwrap_or(DEFAULT_MAJOR);
@@ -329,6 +344,15 @@ impl Stage {
             Self::Local(stage) => Some(*stage.cloned()),
             Self::Hooked(stage) => Some(stage.cloned()),
             Self::External(_) => None,
+        }
+    }
+
+    /// What its server may reach; None: that is in others' hands.
+    pub fn network(&self) -> Option<NetworkFacts> {
+        match self {
+            Self::Docker(stage) => Some(stage.network().clone()),
+            Self::Local(stage) => Some(stage.network().clone()),
+            Self::Hooked(_) | Self::External(_) => None,
         }
     }
 

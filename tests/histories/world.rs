@@ -137,6 +137,7 @@ impl World {
                     ..Default::default()
                 },
                 cloned: None,
+                network: None,
                 notes: Vec::new(),
             },
             Event::ReplayStarted {
@@ -306,6 +307,7 @@ impl Step {
             self.first.push(Event::CommandStarted {
                 argv: vec!["flyway".to_owned()],
                 at: Mono(self.started),
+                network: None,
             });
             self.last.push(Event::CommandExited {
                 at: Mono(self.ended),

@@ -149,7 +149,7 @@ fn an_engine_behind_ssh_needs_no_open_port() {
     assert_eq!(room.names("tmp").len(), 1, "{:?}", room.names("tmp"));
     finish(with_ssh(&room, clean)).expect(
         0,
-        &["removed container lockproof-run-", "/tmp/lockproof-ssh-"],
+        &["removed container lockproof-run-", "/tmp/lockproof-way-"],
     );
     room.assert_engine_clean();
     assert_disconnected(&room);

@@ -78,6 +78,7 @@ impl Room {
             base_digest: self.run_id.clone(),
             server_major: None,
             cache: self.cache.path().to_owned(),
+            network: lockproof::stage::Network::Closed,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::{Cadence, Level, ScenarioId, StepKind, Warmth};
 use crate::recording::format::SnapshotFacts;
-use crate::stage::{CloneMethod, StageKind};
+use crate::stage::{CloneMethod, Network, StageKind};
 
 /// Version of the report's shape; a new key does not change it, a changed one does.
 pub const SCHEMA_VERSION: &str = "1.0";
@@ -103,6 +103,10 @@ pub struct Stage {
     /// What of the data was in memory when each replay began; null: an external server's own, or a
     /// recording does not say.
     pub warmth: Option<Warmth>,
+    /// What its server could reach; null: it was another's server, or a recording does not say.
+    pub network: Option<Network>,
+    /// How it was closed, or why it was open.
+    pub network_by: Option<String>,
 }
 
 /// A clone of the snapshot.
@@ -237,6 +241,10 @@ pub struct Batches {
 pub struct Command {
     /// What ran.
     pub argv: Vec<String>,
+    /// What it could reach; null: a recording does not say.
+    pub network: Option<Network>,
+    /// How that was closed, or why it was open.
+    pub network_by: Option<String>,
     /// Its exit status; null when a signal or the time-out ended it.
     pub exit_status: Option<i32>,
     /// Its last lines of output.

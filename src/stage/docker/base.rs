@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::container::{self, Container};
 use super::engine::{Engine, is_absent, is_conflict};
+use super::entrance::{self, Entrance};
 use super::exec::ContainerTools;
 use super::image::{self, ImageInfo};
 use super::limits::Limits;
@@ -22,7 +24,7 @@ use super::spec::{Access, Spec};
 use super::{clean, lay, ready, shelf, usage};
 use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
-use crate::stage::{Endpoint, Fill, Origin, Request, Watch, contents, shaping};
+use crate::stage::{Endpoint, Fill, Network, Origin, Request, Watch, contents, shaping};
 use crate::{Error, Result};
 
 /// Raised whenever what a base holds changes its form.
@@ -219,8 +221,21 @@ async fn make<F: Fill>(
     base.admin = lay::lay(engine, base, origin, fill, &building, watch).await?;
 
     watch.phase("starting the server that the snapshot is restored into");
-    let container = container::create(engine, filling(engine, base, origin, key, lock)).await?;
-    let filled = fill_in(engine, base, origin, &container, fill, watch).await;
+    let mut entrance = Entrance::prepare(engine, base.request.network)?;
+    let container = entrance
+        .create(engine, |sockets| {
+            filling(engine, base, origin, key, lock, sockets)
+        })
+        .await?;
+    let filled = fill_in(
+        engine,
+        base,
+        origin,
+        (&container, &mut entrance),
+        fill,
+        watch,
+    )
+    .await;
     let removed = container.remove(engine).await;
     // What went wrong first is what is told.
     let rows = filled?;
@@ -245,7 +260,14 @@ async fn make<F: Fill>(
 }
 
 /// The container that a base is filled in.
-fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock) -> Spec {
+fn filling(
+    engine: &Engine,
+    base: &Base,
+    origin: &Origin,
+    key: &str,
+    lock: &Lock,
+    sockets: Option<&Path>,
+) -> Spec {
     let mut labels = lock.labels("build", &base.request.run_id);
     labels.insert(BASE.to_owned(), key.to_owned());
     let image = &base.image;
@@ -258,7 +280,7 @@ fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock
         settings: shaping::filling(&base.request.settings),
         ..base.request.clone()
     };
-    command.extend(server(&request, FILLING, "/lockproof/base"));
+    command.extend(server(&request, FILLING, "/lockproof/base", sockets));
     let mut environment = vec![
         ("PGDATA", "/lockproof/base/data"),
         ("POSTGRES_USER", "postgres"),
@@ -287,7 +309,8 @@ fn filling(engine: &Engine, base: &Base, origin: &Origin, key: &str, lock: &Lock
     .environment(&environment)
     .volume(Some(&base.volume), MOUNT, Access::ReadWrite, labels)
     .limits(&limits)
-    .published(engine)
+    .folder(sockets, entrance::SOCKETS)
+    .network(engine, base.request.network)
 }
 
 /// Speed while filling: nothing has to survive a crash before the base is sealed. `max_wal_size`
@@ -304,12 +327,26 @@ const FILLING: &[(&str, &str)] = &[
 
 /// The server's command line: the scenario's settings, then those over them, then what makes it
 /// reachable, which nobody overrides.
-pub(super) fn server(request: &Request, over: &[(&str, &str)], folder: &str) -> Vec<String> {
+pub(super) fn server(
+    request: &Request,
+    over: &[(&str, &str)],
+    folder: &str,
+    sockets: Option<&Path>,
+) -> Vec<String> {
+    let directories = match sockets {
+        Some(_) => format!("/var/run/postgresql,{}", entrance::SOCKETS),
+        None => "/var/run/postgresql".to_owned(),
+    };
+    // Without a network there is no other address.
+    let addresses = match request.network {
+        Network::Closed => "localhost",
+        Network::Open => "*",
+    };
     let hba = format!("{folder}/pg_hba.conf");
     let ours = [
-        ("listen_addresses", "*"),
+        ("listen_addresses", addresses),
         ("port", "5432"),
-        ("unix_socket_directories", "/var/run/postgresql"),
+        ("unix_socket_directories", directories.as_str()),
         ("hba_file", hba.as_str()),
         // The container's log is where errors are looked for.
         ("logging_collector", "off"),
@@ -335,12 +372,21 @@ async fn fill_in<F: Fill>(
     engine: &Engine,
     base: &Base,
     origin: &Origin,
-    container: &Container,
+    (container, entrance): (&Container, &mut Entrance),
     fill: &F,
     watch: &dyn Watch,
 ) -> Result<Option<u64>> {
     container.start(engine).await?;
-    let server = ready::ready(engine, container, FIRST_START, &base.admin).await?;
+    let network = base.request.network;
+    let server = ready::ready(
+        engine,
+        container,
+        FIRST_START,
+        &base.admin,
+        network,
+        entrance,
+    )
+    .await?;
     let endpoint = server.in_database(&base.request.database);
     if *origin == Origin::New {
         create_database(&server, &base.request.database).await?;
@@ -473,6 +519,7 @@ mod tests {
             base_digest: "d".into(),
             server_major: None,
             cache: "/cache".into(),
+            network: Default::default(),
         }
     }
 
@@ -497,13 +544,13 @@ mod tests {
 
     #[test]
     fn reachability_wins_over_speed_wins_over_settings() {
-        let command = server(&request(), FILLING, "/f");
+        let command = server(&request(), FILLING, "/f", None);
         let at = |setting: &str| command.iter().position(|word| word == setting);
         assert!(at("fsync=on") < at("fsync=off"));
         assert!(at("port=1") < at("port=5432"));
         assert!(at("hba_file=/f/pg_hba.conf").is_some());
         // A run is as durable as production.
-        let run = server(&request(), &[], "/f");
+        let run = server(&request(), &[], "/f", None);
         assert!(!run.iter().any(|word| word == "fsync=off"));
     }
 }

@@ -14,6 +14,7 @@ mod cold;
 mod container;
 mod dump;
 mod engine;
+mod entrance;
 mod exec;
 mod image;
 mod last_words;
@@ -24,9 +25,9 @@ mod place;
 mod ready;
 mod run;
 mod shelf;
+mod socket_folder;
 mod spec;
 mod ssh;
-mod ssh_folder;
 mod tail;
 mod usage;
 
@@ -44,14 +45,14 @@ use std::path::PathBuf;
 use crate::Result;
 use crate::stage::cached::Cached;
 use crate::stage::dump::Dump;
-use crate::stage::{Endpoint, Fill, Request, ToolOutput, Watch};
+use crate::stage::{Endpoint, Fill, Network, Request, ToolOutput, Watch};
 
-/// Removes what connections by `ssh` left on this machine whose processes were killed; asks no engine.
+/// Removes what connections to engines and servers left on this machine whose processes were killed; asks no engine.
 ///
 /// # Errors
 /// A folder of theirs cannot be removed.
 pub fn sweep_connections() -> Result<Vec<PathBuf>> {
-    ssh_folder::sweep(&std::env::temp_dir())
+    socket_folder::sweep(&std::env::temp_dir())
 }
 /// How long an engine may take over a request that was given up.
 const SETTLING: std::time::Duration = std::time::Duration::from_millis(400);
@@ -84,8 +85,10 @@ impl Docker {
     }
 
     /// What its owner should know before a server is started there; None: nothing.
-    pub fn exposure(&self) -> Option<String> {
+    pub fn exposure(&self, network: Network) -> Option<String> {
         match &self.engine.reach {
+            // Without a network nothing is published.
+            _ if network == Network::Closed => None,
             engine::Reach::Network(name) => Some(format!(
                 "the engine is on another machine: its servers listen on all addresses of `{name}`, each with \
                  a random password (by ssh:// nothing is open to the network)"

@@ -9,10 +9,11 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::container::Container;
 use super::engine::Engine;
+use super::entrance::Entrance;
 use super::exec::ContainerTools;
 use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
-use crate::stage::{Endpoint, Host, Link, Secret, Tools};
+use crate::stage::{Endpoint, Host, Link, Network, Secret, Tools};
 use crate::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(25);
@@ -26,14 +27,15 @@ pub(super) async fn ready(
     container: &Container,
     patience: Duration,
     admin: &Admin,
+    network: Network,
+    entrance: &mut Entrance,
 ) -> Result<Endpoint> {
     let begun = Instant::now();
-    let addresses = container.addresses(engine).await?;
-    if addresses.is_empty() {
-        alive(engine, container).await?;
-        return Err(Error::stage("the container engine published no port"));
-    }
     let (host, port) = 'up: loop {
+        let addresses = match network {
+            Network::Closed => entrance.addresses(engine, container).await?,
+            Network::Open => container.addresses(engine).await?,
+        };
         for (host, port) in &addresses {
             if listens(host, *port).await {
                 break 'up (host.clone(), *port);
@@ -49,6 +51,11 @@ pub(super) async fn ready(
                 })
                 .collect::<Vec<_>>()
                 .join(" and ");
+            let tried = if tried.is_empty() {
+                "its socket"
+            } else {
+                &tried
+            };
             return Err(Error::stage(format!(
                 "the server of the image `{}` does not answer at {tried} after {} s",
                 container.image,

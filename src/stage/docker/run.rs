@@ -1,19 +1,22 @@
 //! A run's server on a fresh clone of its base.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::base::{self, Base};
-use super::container::{self, Container};
+use super::container::Container;
 use super::engine::{Engine, Reach};
+use super::entrance::{self, Entrance};
 use super::exec::{ContainerTools, Programs};
 use super::limits;
 use super::owner::Lock;
 use super::ready;
 use super::spec::{Access, Spec};
 use crate::stage::{
-    CloneMethod, Cloned, Ear, Endpoint, RunningStage, ToolInput, ToolOutput, Tools, Unit, Watch,
+    CloneMethod, Cloned, Ear, Endpoint, Network, NetworkFacts, RunningStage, ToolInput, ToolOutput,
+    Tools, Unit, Watch,
 };
 use crate::{Error, Result};
 
@@ -26,6 +29,9 @@ pub struct DockerStage {
     container: Container,
     name: String,
     endpoint: Endpoint,
+    network: NetworkFacts,
+    /// The way to it ends with it.
+    entrance: Entrance,
     cloned: Cloned,
     broken_limits: Option<String>,
     lock: Lock,
@@ -49,27 +55,36 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
         .ok_or_else(|| Error::defect(format!("`{}` is locked already", path.display())))?;
     let labels = lock.labels("run", &request.run_id);
     // The volume has no name of its own: the engine removes it together with the container.
-    let spec = Spec::script(
-        &base.image.name,
-        &base.image.id,
-        &format!("{}{}", limits::SCRIPT, include_str!("scripts/run.sh")),
-        base::server(request, &[], "/lockproof/run"),
-    )
-    .named(name.clone())
-    .labels(labels.clone())
-    .volume(
-        Some(&base.volume),
-        base::MOUNT,
-        Access::ReadOnly,
-        labels.clone(),
-    )
-    .volume(None, "/lockproof/run", Access::ReadWrite, labels)
-    .limits(&base.limits)
-    .published(engine);
+    let mut entrance = Entrance::prepare(engine, request.network)?;
+    let spec = |sockets: Option<&Path>| {
+        Spec::script(
+            &base.image.name,
+            &base.image.id,
+            &format!("{}{}", limits::SCRIPT, include_str!("scripts/run.sh")),
+            base::server(request, &[], "/lockproof/run", sockets),
+        )
+        .named(name.clone())
+        .labels(labels.clone())
+        .volume(
+            Some(&base.volume),
+            base::MOUNT,
+            Access::ReadOnly,
+            labels.clone(),
+        )
+        .volume(None, "/lockproof/run", Access::ReadWrite, labels.clone())
+        .limits(&base.limits)
+        .folder(sockets, entrance::SOCKETS)
+        .network(engine, request.network)
+    };
     watch.measured("cloning the base", Unit::Bytes);
-    let container = container::create(engine, spec).await?;
-    match bring_up(engine, &container, base, watch).await {
+    let container = entrance.create(engine, spec).await?;
+    match bring_up(engine, &container, &mut entrance, base, watch).await {
         Ok((endpoint, cloned, broken_limits)) => Ok(DockerStage {
+            network: match request.network {
+                Network::Closed => entrance.facts(&endpoint.host),
+                Network::Open => NetworkFacts::on_this_machine(request.network),
+            },
+            entrance,
             cloned,
             broken_limits,
             engine: engine.clone(),
@@ -90,6 +105,7 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
 async fn bring_up(
     engine: &Engine,
     container: &Container,
+    entrance: &mut Entrance,
     base: &Base,
     watch: &dyn Watch,
 ) -> Result<(Endpoint, Cloned, Option<String>)> {
@@ -120,7 +136,15 @@ async fn bring_up(
     };
     let broken_limits = limits::broken(engine, container, &base.limits).await?;
     watch.phase("starting the server");
-    let server = ready::ready(engine, container, START, &base.admin).await?;
+    let server = ready::ready(
+        engine,
+        container,
+        START,
+        &base.admin,
+        base.request.network,
+        entrance,
+    )
+    .await?;
     let endpoint = server.in_database(&base.request.database);
     Ok((endpoint, cloned, broken_limits))
 }
@@ -175,6 +199,7 @@ impl RunningStage for DockerStage {
     async fn stop(self) -> Result<()> {
         // No clean shutdown: nobody reads the clone again.
         self.container.remove(&self.engine).await?;
+        drop(self.entrance);
         self.lock.discard();
         Ok(())
     }
@@ -183,6 +208,11 @@ impl RunningStage for DockerStage {
         let Endpoint { user, database, .. } = &self.endpoint;
         let name = &self.name;
         let (place, client) = match &self.engine.reach {
+            // The way into it ends with this process.
+            _ if self.network.is_closed() && !matches!(self.engine.reach, Reach::Tunnel(_)) => (
+                format!("in the container {name}, which has no network"),
+                "docker".to_owned(),
+            ),
             // The way through it ends with this process.
             Reach::Tunnel(_) => (
                 format!("in the container {name} of {}", self.engine.host),
@@ -233,6 +263,11 @@ impl DockerStage {
             engine: self.engine.clone(),
             container: self.container.clone(),
         }
+    }
+
+    /// What its server may reach.
+    pub fn network(&self) -> &NetworkFacts {
+        &self.network
     }
 
     /// How its data were cloned from the base.

@@ -1,6 +1,7 @@
 //! What a container is to be made of.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
@@ -9,6 +10,7 @@ use bollard::models::{
 
 use super::engine::{Engine, Reach};
 use super::limits::Limits;
+use crate::stage::Network;
 
 const PRELUDE: &str = include_str!("scripts/prelude.sh");
 
@@ -49,6 +51,8 @@ impl Spec {
                     ..HealthConfig::default()
                 }),
                 host_config: Some(HostConfig {
+                    // What a snapshot or a migration connects to is production more often than not.
+                    network_mode: Some("none".to_owned()),
                     mounts: Some(Vec::new()),
                     ..HostConfig::default()
                 }),
@@ -146,8 +150,30 @@ impl Spec {
         self
     }
 
-    /// Publishes the server's port under a number that the engine picks.
-    pub(super) fn published(mut self, engine: &Engine) -> Self {
+    /// Mounts a folder of the engine's machine.
+    pub(super) fn folder(mut self, source: Option<&Path>, target: &str) -> Self {
+        if let Some(source) = source {
+            let host = self.body.host_config.get_or_insert_default();
+            host.mounts.get_or_insert_default().push(Mount {
+                target: Some(target.to_owned()),
+                source: Some(source.display().to_string()),
+                typ: Some(MountType::BIND),
+                ..Mount::default()
+            });
+        }
+        self
+    }
+
+    /// Where the network is open: on the engine's usual one, with the server's port published under a number that the
+    /// engine picks.
+    pub(super) fn network(self, engine: &Engine, network: Network) -> Self {
+        match network {
+            Network::Closed => self,
+            Network::Open => self.published(engine),
+        }
+    }
+
+    fn published(mut self, engine: &Engine) -> Self {
         let address = match engine.reach {
             Reach::Here | Reach::Tunnel(_) => "127.0.0.1",
             // Which of its addresses leads here, only its own network knows. The server's password is
@@ -156,6 +182,7 @@ impl Spec {
         };
         self.body.exposed_ports = Some(vec![PORT.to_owned()]);
         let host = self.body.host_config.get_or_insert_default();
+        host.network_mode = None;
         host.port_bindings = Some(HashMap::from([(
             PORT.to_owned(),
             Some(vec![PortBinding {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::ssh_folder::Folder;
+use super::socket_folder::Folder;
 
 /// Where an engine listens unless the URL has a path.
 const SOCKET: &str = "/var/run/docker.sock";

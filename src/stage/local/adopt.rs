@@ -10,7 +10,7 @@ use super::tree::{Links, Stop};
 use super::user::Account;
 use crate::stage::physical::adopt::{self, Adopted};
 use crate::stage::physical::{Files, Member, Piece, archive, is_left_out, wal_name};
-use crate::stage::{Fill, Request, Unit, Watch};
+use crate::stage::{Fill, NetworkFacts, Request, Unit, Watch};
 use crate::{Error, Result};
 
 /// What the script of both stages expects of its surroundings.
@@ -49,7 +49,11 @@ impl Ground<'_> {
             .map(|(name, value)| format!("{name}={value}"));
         let output = self
             .account
-            .command(Path::new("/bin/sh"))
+            .command_in(
+                Path::new("/bin/sh"),
+                &NetworkFacts::on_this_machine(request.network),
+                &[],
+            )?
             .arg("-c")
             .arg(format!("{PRELUDE}{}", adopt::SCRIPT))
             .arg("lockproof")

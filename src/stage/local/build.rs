@@ -17,7 +17,7 @@ use super::user::Account;
 use super::{adopt, disk, sweep};
 use crate::stage::admin::{Admin, SUPERUSER};
 use crate::stage::connect::{connect, quoted};
-use crate::stage::{Fill, Origin, Request, Unit, Watch, contents, shaping};
+use crate::stage::{Fill, NetworkFacts, Origin, Request, Unit, Watch, contents, shaping};
 use crate::{Error, Result};
 
 const BUILDING: &str = ".building-";
@@ -145,6 +145,7 @@ async fn build_in<F: Fill>(
         account,
         listen: Listen::SocketOnly,
         admin: &admin,
+        network: NetworkFacts::on_this_machine(request.network),
         settings,
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
@@ -152,6 +153,7 @@ async fn build_in<F: Fill>(
         installation: installation.clone(),
         account: account.clone(),
         placed: folder.path().join("placed"),
+        network: launch.network.clone(),
     };
     let filled = async {
         if origin == Origin::New {
@@ -182,7 +184,7 @@ async fn build_in<F: Fill>(
     watch.phase("shutting the restored server down");
     server.stop(STOP_WITHIN).await?;
     watch.phase("starting the restored server once as it will be used");
-    settle(installation, account, &admin, folder).await?;
+    settle(&launch, folder).await?;
     watch.phase("syncing the restored data to the disk");
     sync(installation, account, &folder.data()).await?;
     Ok((admin, rows))
@@ -258,18 +260,11 @@ async fn checkpoint(server: &Server) -> Result<()> {
 ///
 /// A server long in use writes into recycled segments. Without them the first statements of a
 /// migration would pay for making and syncing 16 MB files, some of them under their locks.
-async fn settle(
-    installation: &Installation,
-    account: &Account,
-    admin: &Admin,
-    folder: &mut Folder,
-) -> Result<()> {
+async fn settle(restored: &Launch<'_>, folder: &mut Folder) -> Result<()> {
     let launch = Launch {
-        installation,
-        account,
-        listen: Listen::SocketOnly,
-        admin,
         settings: vec![("autovacuum".into(), "off".into())],
+        network: restored.network.clone(),
+        ..*restored
     };
     let mut server = Server::launch(&launch, folder, free_port).await?;
     let client = connect(&server.admin(), "lockproof restore").await?;
@@ -372,6 +367,7 @@ mod tests {
             base_digest: "abc".into(),
             server_major: None,
             cache: "".into(),
+            network: Default::default(),
         };
         let key = key(&request, "15.20-1");
         let name = format!("{BUILDING}{key}-{}", request.run_id);

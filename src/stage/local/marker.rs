@@ -84,6 +84,7 @@ mod tests {
             base_digest: "abc".into(),
             server_major: None,
             cache: PathBuf::new(),
+            network: Default::default(),
         };
         let one = key(&request, "15.20");
         assert!(one.starts_with("pg15.20_") && !one.contains('-'));

@@ -44,7 +44,8 @@ use spare::Spare;
 
 use super::connect::{connect, quoted};
 use super::{
-    CloneMethod, Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Unit, Watch,
+    CloneMethod, Cloned, Endpoint, Fill, Host, Link, NetworkFacts, Request, RunningStage, Secret,
+    Unit, Watch,
 };
 use crate::{Error, Result};
 
@@ -99,6 +100,7 @@ impl Local {
                     installation: base.installation.clone(),
                     account: base.account.clone(),
                     placed: folder.path().join("placed"),
+                    network: NetworkFacts::on_this_machine(request.network),
                 },
                 endpoint,
                 server,
@@ -135,6 +137,7 @@ async fn start_in(
         account: &base.account,
         listen: Listen::Loopback,
         admin: &admin,
+        network: NetworkFacts::on_this_machine(base.request.network),
         settings,
     };
     watch.phase("starting the server, while its data go to the disk");
@@ -153,14 +156,14 @@ async fn start_in(
     Ok((server, endpoint, cloned))
 }
 
-/// Starts the server and opens it to the network.
+/// Starts the server and opens it to those who know its password.
 async fn serve(
     launch: &Launch<'_>,
     folder: &mut Folder,
     database: &str,
 ) -> Result<(Server, Endpoint)> {
     let mut server = Server::launch(launch, folder, free_port).await?;
-    match open_network(&server, database).await {
+    match open_network(&server, database, &launch.network).await {
         Ok(endpoint) => Ok((server, endpoint)),
         Err(error) => {
             let error = match server.ends_soon().await {
@@ -176,7 +179,7 @@ async fn serve(
 /// Gives the superuser a password and connects with it.
 ///
 /// Only its SCRAM verifier goes over the wire, and no log setting of the request may write it down.
-async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
+async fn open_network(server: &Server, database: &str, network: &NetworkFacts) -> Result<Endpoint> {
     let password = format!(
         "{:032x}{:032x}",
         rand::random::<u128>(),
@@ -200,7 +203,12 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         .await
         .map_err(|error| Error::stage("the stage's password cannot be set").because(error))?;
     let endpoint = Endpoint {
-        host: Host::Tcp("127.0.0.1".to_owned()),
+        // The loopback interface that it listens on is its own where its network is closed.
+        host: if network.is_closed() {
+            server.admin().host
+        } else {
+            Host::Tcp("127.0.0.1".to_owned())
+        },
         port: server.port(),
         user: server.admin().user,
         password: Some(Secret::new(password)),
@@ -307,6 +315,11 @@ impl LocalStage {
     /// Takes its data out of the kernel's memory.
     pub async fn chill(&self) -> Result<()> {
         cold::chill(&self.folder.data()).await
+    }
+
+    /// What its server may reach.
+    pub fn network(&self) -> &NetworkFacts {
+        &self.tools.network
     }
 
     /// How its data were cloned from the base.

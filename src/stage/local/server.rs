@@ -14,7 +14,7 @@ use super::folder::{Folder, cannot};
 use super::user::Account;
 use crate::stage::admin::Admin;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Host, Link};
+use crate::stage::{Endpoint, Host, Link, NetworkFacts};
 use crate::{Error, Result};
 
 /// How many lines of the log an error shows.
@@ -38,6 +38,8 @@ pub(super) struct Launch<'a> {
     pub account: &'a Account,
     pub listen: Listen,
     pub admin: &'a Admin,
+    /// What it may reach.
+    pub network: NetworkFacts,
     /// Later ones win.
     pub settings: Vec<(String, String)>,
 }
@@ -100,7 +102,10 @@ impl Server {
             .try_clone()
             .map_err(|error| cannot("write", &log, error))?;
         let program = launch.installation.program("postgres");
-        let mut command = launch.account.command(&program);
+        let mut command =
+            launch
+                .account
+                .command_in(&program, &launch.network, &[folder.sockets()])?;
         command.arg("-D").arg(folder.data());
         let addresses = match launch.listen {
             Listen::SocketOnly => "",
@@ -375,6 +380,7 @@ mod tests {
             base_digest: "00".into(),
             server_major: None,
             cache: parent.path().join("cache"),
+            network: Default::default(),
         };
         let base = Local::default()
             .prepare(&request, &Nothing, &Unwatched)
@@ -397,6 +403,7 @@ mod tests {
             installation: &base.installation,
             account: &base.account,
             admin: &base.admin(),
+            network: NetworkFacts::open("the test takes ports"),
             listen: Listen::Loopback,
             settings: Vec::new(),
         };

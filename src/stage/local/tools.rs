@@ -11,7 +11,9 @@ use super::disk;
 use super::folder::cannot;
 use super::user::Account;
 use crate::stage::lines::Lines;
-use crate::stage::{Ear, Endpoint, Heard, ToolInput, ToolOutput, Tools, Unit, Watch};
+use crate::stage::{
+    Ear, Endpoint, Heard, Host, NetworkFacts, ToolInput, ToolOutput, Tools, Unit, Watch,
+};
 use crate::{Error, Result};
 
 /// From one look at how large a copy has become to the next.
@@ -24,6 +26,8 @@ pub struct LocalTools {
     pub(super) account: Account,
     /// Copies of files that the account cannot read go here.
     pub(super) placed: PathBuf,
+    /// What they may reach besides the server's socket.
+    pub(super) network: NetworkFacts,
 }
 
 impl Tools for LocalTools {
@@ -46,9 +50,16 @@ impl Tools for LocalTools {
                 self.installation.major
             )));
         }
+        let (network, sockets) = match &endpoint.host {
+            Host::Unix(folder) => (self.network.clone(), vec![folder.as_path()]),
+            Host::Tcp(_) => (
+                NetworkFacts::open("its server is on the network"),
+                Vec::new(),
+            ),
+        };
         let mut child = self
             .account
-            .command(&path)
+            .command_in(&path, &network, &sockets)?
             .args(args)
             .envs(endpoint.environment())
             .env("PGCLIENTENCODING", "UTF8")

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, chown};
 
+use crate::stage::NetworkFacts;
+use crate::stage::enclosure::Enclosure;
 use crate::{Error, Result};
 
 /// The account that server programs run under, and that owns their files.
@@ -78,6 +80,43 @@ impl Account {
     /// root, the standard library also clears the supplementary groups: a group such as `ssl-cert`
     /// that the account has at login is not there.
     pub(super) fn command(&self, program: &Path) -> tokio::process::Command {
+        let mut command = self.bare(program);
+        if self.dropped {
+            command.uid(self.uid).gid(self.gid);
+        }
+        command
+    }
+
+    /// The same, which reaches nothing but the sockets in these folders where the network is closed.
+    pub(super) fn command_in(
+        &self,
+        program: &Path,
+        network: &NetworkFacts,
+        sockets: &[&Path],
+    ) -> Result<tokio::process::Command> {
+        if !network.is_closed() {
+            return Ok(self.command(program));
+        }
+        let mut command = self.bare(program);
+        let enclosure = Enclosure::new()
+            .without_servers()
+            // Only what is still root can make the namespaces.
+            .under(self.dropped.then_some((self.uid, self.gid)));
+        sockets
+            .iter()
+            .fold(enclosure, |enclosure, folder| enclosure.reaching(*folder))
+            .around(&mut command)
+            .map_err(|error| {
+                Error::stage(format!(
+                    "cannot close the network for `{}`",
+                    program.display()
+                ))
+                .because(error)
+            })?;
+        Ok(command)
+    }
+
+    fn bare(&self, program: &Path) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(program);
         command.env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
@@ -92,9 +131,6 @@ impl Account {
             .current_dir("/")
             // Ctrl-C on the terminal is for us; we then end our children in good order.
             .process_group(0);
-        if self.dropped {
-            command.uid(self.uid).gid(self.gid);
-        }
         command
     }
 

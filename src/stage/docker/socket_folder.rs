@@ -1,4 +1,4 @@
-//! The folder of a connection by `ssh`: its sockets, and a lock that is held while its process lives.
+//! A folder for the sockets of a connection, with a lock that is held while its process lives.
 //!
 //! A process that is killed leaves its folder; the lock is free then, and `lockproof clean` removes it.
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 
 /// Short: a socket's path has some 100 bytes, and ssh makes a longer one of it.
-const PREFIX: &str = "lockproof-ssh-";
+const PREFIX: &str = "lockproof-way-";
 const LOCK: &str = "lock";
 
 /// Goes with this value.
@@ -86,13 +86,13 @@ mod tests {
             }
             path
         };
-        let gone = folder("lockproof-ssh-gone", &[LOCK, "log", "engine"]);
-        folder("lockproof-ssh-begun", &["lock.new"]);
+        let gone = folder("lockproof-way-gone", &[LOCK, "log", "engine"]);
+        folder("lockproof-way-begun", &["lock.new"]);
         folder("lockproof-other", &[LOCK]);
         folder("ssh-agent", &[LOCK]);
-        let held = File::open(folder("lockproof-ssh-held", &[LOCK]).join(LOCK)).expect("opened");
+        let held = File::open(folder("lockproof-way-held", &[LOCK]).join(LOCK)).expect("opened");
         held.lock().expect("locked");
-        std::os::unix::fs::symlink(&gone, parent.path().join("lockproof-ssh-link"))
+        std::os::unix::fs::symlink(&gone, parent.path().join("lockproof-way-link"))
             .expect("linked");
         assert_eq!(sweep(parent.path()).expect("swept"), [gone]);
         assert_eq!(std::fs::read_dir(parent.path()).expect("read").count(), 5);
