@@ -7,6 +7,7 @@
 mod doubt;
 mod failed;
 pub mod impact;
+mod shut_out;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::recording::format::{Outcome, StepHeader, Trace};
 
 pub use doubt::{Doubt, Presence};
 pub use impact::Felt;
+pub use shut_out::ShutOut;
 
 /// A step's, or the run's, verdict.
 #[derive(
@@ -146,6 +148,8 @@ pub enum FindingKind {
         message: String,
         /// Further lines.
         details: Vec<String>,
+        /// Who wanted to connect to where the closed network does not lead; None: that was not it.
+        shut_out: Option<ShutOut>,
     },
     /// The step was not reached.
     NotRun,
@@ -419,6 +423,7 @@ fn judge_step(
                     kind: FindingKind::Failed {
                         message: message.clone(),
                         details: details.clone(),
+                        shut_out: shut_out::find(timeline, facts, message, details),
                     },
                 },
             );

@@ -3,6 +3,7 @@
 use lockproof::exit_code::ExitCode;
 use lockproof::report::text;
 use lockproof::stage::docker::Docker;
+use lockproof::stage::enclosure::Enclosure;
 use lockproof::stage::local::{Account, binaries};
 use lockproof::stage::provider::DEFAULT_MAJOR;
 use lockproof::{Result, cli, config, stage};
@@ -21,10 +22,16 @@ struct Check {
 pub async fn doctor(arguments: &cli::Doctor, screen: &Screen) -> Result<ExitCode> {
     let engine = engine().await;
     let servers = servers();
+    let network = network();
     let cache = cache(arguments).await?;
     let can_run = engine.iter().all(|check| check.good) || servers.iter().all(|check| check.good);
     screen.finish();
-    for check in engine.iter().chain(&servers).chain(&cache) {
+    let all = engine
+        .iter()
+        .chain(&servers)
+        .chain([&network])
+        .chain(&cache);
+    for check in all {
         let mark = if check.good { "ok      " } else { "missing " };
         print(&format!("{mark}{}\n", check.what))?;
         if !check.help.is_empty() {
@@ -148,6 +155,24 @@ fn servers() -> Vec<Check> {
         }),
     }
     checks
+}
+
+/// Whether a local server and the programs of steps can be kept from the network.
+fn network() -> Check {
+    match Enclosure::possible() {
+        Ok(()) => Check {
+            good: true,
+            what: "network: local servers and the programs of steps reach the stage and nothing else".to_owned(),
+            help: String::new(),
+        },
+        Err(why) => Check {
+            good: false,
+            what: format!("network: local servers and the programs of steps reach it all: {why}"),
+            help: "run as root, or allow user namespaces (`sysctl user.max_user_namespaces`, and on Ubuntu \
+                   `kernel.apparmor_restrict_unprivileged_userns=0`); a server in a container has no network in any case"
+                .to_owned(),
+        },
+    }
 }
 
 async fn cache(arguments: &cli::Doctor) -> Result<Vec<Check>> {

@@ -321,11 +321,37 @@ fn limits(timeline: &Timeline) -> Vec<String> {
     if let Some(stage) = &timeline.stage {
         limits.extend(stage_limits(stage));
     }
+    limits.extend(open_programs(timeline));
     let (machine, rest) = LIMITS.split_at(MACHINE);
     limits.extend(machine.iter().map(|limit| (*limit).to_owned()));
     limits.extend(others::limits(timeline));
     limits.extend(rest.iter().map(|limit| (*limit).to_owned()));
     limits
+}
+
+/// The steps whose programs could reach more than the stage, and why.
+fn open_programs(timeline: &Timeline) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut why = None;
+    for facts in timeline.replays.iter().flat_map(|replay| &replay.steps) {
+        let network = facts
+            .command
+            .as_ref()
+            .and_then(|command| command.network.as_ref());
+        let Some(network) = network.filter(|network| !network.is_closed()) else {
+            continue;
+        };
+        let name = timeline.header.steps[facts.step].name.as_str();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        why = Some(&network.by);
+    }
+    let why = why?;
+    let names = names.join("`, `");
+    Some(format!(
+        "network: open for the program of `{names}`, which could reach whatever this machine reaches: {why}"
+    ))
 }
 
 /// At most so many other scenarios ran beside any step, whichever replay decided.

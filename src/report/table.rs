@@ -12,7 +12,7 @@ use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
 use crate::recording::format::TableFacts;
-use crate::stage::{CloneMethod, StageKind};
+use crate::stage::{CloneMethod, Network, StageKind};
 
 /// A line below the head and one below the last step.
 const LINES: TableStyle = TableStyle::new()
@@ -125,8 +125,12 @@ pub(super) fn stage_line(report: &Report) -> Option<String> {
             text::time(duration(clone.took_ms))
         )
     });
+    let open = match stage.network {
+        Some(Network::Open) => "; network: open",
+        Some(Network::Closed) | None => "",
+    };
     Some(format!(
-        "{place}, PostgreSQL {}{}{cloned}",
+        "{place}, PostgreSQL {}{}{cloned}{open}",
         version.unwrap_or_default(),
         role.map_or_else(String::new, |role| format!(", as {role}"))
     ))

@@ -6,7 +6,7 @@ use super::{doubt_words, felt_words};
 use crate::advice;
 use crate::analyse::impact::Wait;
 use crate::analyse::{Hold, Holder};
-use crate::judge::{Finding, FindingKind};
+use crate::judge::{Finding, FindingKind, ShutOut};
 use crate::plan::Level;
 use crate::recording::format::Trace;
 
@@ -103,7 +103,11 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
         },
         FindingKind::Felt(felt) => felt_words::words(felt),
         FindingKind::Doubt(doubt) => doubt_words::words(doubt),
-        FindingKind::Failed { message, details } => Words {
+        FindingKind::Failed {
+            message,
+            details,
+            shut_out,
+        } => Words {
             rule: "step-failed",
             hold: None,
             message: if details.is_empty() {
@@ -111,7 +115,11 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
             } else {
                 format!("{message}\n{}", details.join("\n"))
             },
-            advice: after_failure(message).map(str::to_owned),
+            advice: match shut_out {
+                Some(ShutOut::Server) => Some(CLOSED_SERVER.to_owned()),
+                Some(ShutOut::Program) => Some(CLOSED_PROGRAM.to_owned()),
+                None => after_failure(message).map(str::to_owned),
+            },
         },
         FindingKind::NotRun => Words {
             rule: "step-not-run",
@@ -185,6 +193,13 @@ pub fn finding(step: &str, finding: &Finding) -> model::Finding {
         advice: words.advice,
     }
 }
+
+/// What opens the way that a statement wanted to take.
+const CLOSED_SERVER: &str = "the network of the stage's server is closed: it can connect to itself and to nothing else; \
+     `network = \"open\"` in `[stage]` or `--network open` opens it, and with it the way to production";
+/// What opens the way that a program wanted to take.
+const CLOSED_PROGRAM: &str = "the program's network is closed: it reaches the stage's server and nothing else; \
+     `network = \"open\"` in the step opens it, and with it the way to production";
 
 /// What to do about a failure whose cause lies in the locks.
 fn after_failure(message: &str) -> Option<&'static str> {

@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
@@ -12,6 +13,7 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::container::{self, Container};
 use super::engine::Engine;
@@ -22,6 +24,8 @@ use crate::{Error, Result};
 
 /// Where the folder of the socket is in the container.
 pub(super) const SOCKETS: &str = "/lockproof/sockets";
+/// A server makes its second socket right after its first. The server of an image's first start makes only one.
+const SECOND_SOCKET: Duration = Duration::from_secs(2);
 /// The name of the server's socket, here and there.
 const SOCKET: &str = ".s.PGSQL.5432";
 /// Carries a connection to the server's own loopback address, where only the password lets in. What is at hand
@@ -47,6 +51,8 @@ pub(super) struct Entrance {
     folder: Option<Folder>,
     /// The folder with the listener of the way through the engine.
     through: Option<Through>,
+    /// When the server's socket was first seen in the container, and not here.
+    only_inside: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -78,6 +84,7 @@ impl Entrance {
         Ok(Self {
             folder: Some(made().map_err(cannot)?),
             through: None,
+            only_inside: None,
         })
     }
 
@@ -112,9 +119,13 @@ impl Entrance {
             if folder.join(SOCKET).exists() {
                 return Ok(vec![(Host::Unix(folder), 5432)]);
             }
-            // Not up yet; or it is, and the engine's machine is another one in spite of the socket.
+            // Not up yet; or it is, and the engine's machine is another one in spite of the engine's socket.
             let inside = format!("/var/run/postgresql/{SOCKET}");
             if !container.has(engine, &inside).await? {
+                self.only_inside = None;
+                return Ok(Vec::new());
+            }
+            if self.only_inside.get_or_insert_with(Instant::now).elapsed() < SECOND_SOCKET {
                 return Ok(Vec::new());
             }
         }
