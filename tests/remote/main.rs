@@ -62,8 +62,15 @@ fn scenario(room: &Room) -> PathBuf {
 /// Runs the scenario by this engine; both steps are judged as they are, and nothing is left.
 #[track_caller]
 fn run_by(room: &Room, host: &str, changed: impl Fn(Command) -> Command) -> Ran {
+    run_with(room, host, "closed", changed)
+}
+
+/// The same with this network.
+#[track_caller]
+fn run_with(room: &Room, host: &str, network: &str, changed: impl Fn(Command) -> Command) -> Ran {
     let path = scenario(room);
-    let mut command = room.run_command(On::Container, &path, &["--json", "report.json"]);
+    let arguments = ["--json", "report.json", "--network", network];
+    let mut command = room.run_command(On::Container, &path, &arguments);
     command.env("DOCKER_HOST", host);
     let ran = finish(changed(command));
     ran.expect(1, &["stage: a container of"]);
@@ -71,6 +78,15 @@ fn run_by(room: &Room, host: &str, changed: impl Fn(Command) -> Command) -> Ran 
     let verdict = |step: usize| report["steps"][step]["verdict"].clone();
     assert_eq!(verdict(0), "within", "{ran:?}");
     assert_eq!(verdict(1), "exceeded", "{ran:?}");
+    assert_eq!(report["stage"]["network"], network, "{ran:?}");
+    let through = report["stage"]["network_by"]
+        .to_string()
+        .contains("through the engine");
+    assert_eq!(
+        through,
+        network == "closed" && !host.starts_with("unix://"),
+        "{ran:?}"
+    );
     room.assert_engine_clean();
     ran
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::machine::Machine;
 use crate::support::{On, Room, finish, within};
-use crate::{Listening, free_port, has_engine, has_program, run_by, scenario};
+use crate::{Listening, free_port, has_engine, has_program, run_by, run_with, scenario};
 
 /// Another machine, and where this one's engine is reached from there; None: one cannot be had here.
 fn another() -> Option<(Machine, Listening, String)> {
@@ -27,6 +27,8 @@ fn another_machine_s_engine_is_reached_where_it_is() {
     };
     let room = Room::new();
     let ran = run_by(&room, &host, |command| machine.run(&command));
+    assert!(!ran.said().contains("listen on all addresses"), "{ran:?}");
+    let ran = run_with(&room, &host, "open", |command| machine.run(&command));
     let exposed = format!("its servers listen on all addresses of `{}`", machine.here);
     assert!(ran.said().contains(&exposed), "{ran:?}");
 

@@ -1,5 +1,7 @@
 //! A base: made once, whole or not at all, cloned for each run.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,16 +33,34 @@ async fn a_base_is_made_once_and_every_run_gets_a_clone_of_its_own() {
     assert_eq!(word(&client, "SHOW fsync").await, "on");
     assert_eq!(word(&client, "SHOW shared_buffers").await, "16MB");
     assert_eq!(word(&client, "SHOW server_encoding").await, "UTF8");
-    let mut stranger = first.endpoint().clone();
+    // Its socket lies where nobody else gets to, and it has no network.
+    let lockproof::stage::Host::Unix(sockets) = &first.endpoint().host else {
+        panic!("{:?}", first.endpoint());
+    };
+    let around = sockets.parent().unwrap().metadata().unwrap();
+    assert_eq!(around.permissions().mode() & 0o777, 0o700);
+    let mode = "{{.HostConfig.NetworkMode}}";
+    assert_eq!(
+        docker(&["inspect", "-f", mode, first.name()], b"").trim(),
+        "none"
+    );
+
+    // With a network, its password keeps it.
+    let open = lockproof::stage::Request {
+        network: lockproof::stage::Network::Open,
+        ..room.request()
+    };
+    let base = room.prepare_with(&room.image, &open, &fill).await.unwrap();
+    assert!(base.reused);
+    let second = room.start(&base).await;
+    let mut stranger = second.endpoint().clone();
     stranger.password = Some(lockproof::stage::Secret::new("guess"));
     assert!(stranger.config("test").connect(NoTls).await.is_err());
     // No password for whoever may look at the container.
-    let inspected = docker(&["inspect", first.name()], b"");
-    let password = first.endpoint().password.clone().unwrap();
+    let inspected = docker(&["inspect", second.name()], b"");
+    let password = second.endpoint().password.clone().unwrap();
     assert!(!inspected.contains(password.reveal()));
     assert!(inspected.contains("127.0.0.1"));
-
-    let second = room.start(&base).await;
     let client = connect(second.endpoint()).await;
     assert_eq!(number(&client, "SELECT count(*) FROM t").await, 1000);
     assert!(

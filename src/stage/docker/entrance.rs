@@ -19,7 +19,9 @@ use super::container::{self, Container};
 use super::engine::Engine;
 use super::socket_folder::Folder;
 use super::spec::Spec;
-use crate::stage::{Host, Network, NetworkFacts};
+use crate::stage::admin::Admin;
+use crate::stage::connect::connect;
+use crate::stage::{Endpoint, Host, Link, Network, NetworkFacts};
 use crate::{Error, Result};
 
 /// Where the folder of the socket is in the container.
@@ -139,6 +141,31 @@ impl Entrance {
         Ok(through
             .map(|through| (Host::Unix(through.folder.path().to_owned()), 5432))
             .collect())
+    }
+
+    /// Whether the server behind the mounted socket is the one that stays. That of an image's first start has our
+    /// sockets as well, and no address. Through the engine an address is what is connected to.
+    pub(super) async fn is_final(&self, host: &Host, port: u16, admin: &Admin) -> bool {
+        let Host::Unix(folder) = host else {
+            return true;
+        };
+        if self.mounted().as_ref() != Some(folder) {
+            return true;
+        }
+        let endpoint = Endpoint {
+            host: host.clone(),
+            port,
+            user: admin.superuser.clone(),
+            password: None,
+            database: admin.database.clone(),
+            link: Link::default(),
+        };
+        let asked = async {
+            let client = connect(&endpoint, "lockproof").await.ok()?;
+            let answer = client.query_one("SHOW listen_addresses", &[]).await.ok()?;
+            answer.try_get::<_, String>(0).ok()
+        };
+        asked.await.is_some_and(|addresses| !addresses.is_empty())
     }
 
     /// Which way it is.

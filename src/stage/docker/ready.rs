@@ -37,7 +37,7 @@ pub(super) async fn ready(
             Network::Open => container.addresses(engine).await?,
         };
         for (host, port) in &addresses {
-            if listens(host, *port).await {
+            if listens(host, *port).await && entrance.is_final(host, *port, admin).await {
                 break 'up (host.clone(), *port);
             }
         }
