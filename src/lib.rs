@@ -75,6 +75,7 @@ pub mod error;
 pub mod exit_code;
 pub mod interrupt;
 pub mod judge;
+pub mod keeper;
 pub mod observe;
 pub mod pg;
 pub mod plan;

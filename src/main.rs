@@ -8,11 +8,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lockproof::cli::{Cli, Command};
-use lockproof::config;
+use lockproof::{config, keeper};
 
 use crate::terminal::Screen;
 
 fn main() -> ExitCode {
+    if let Some(status) = keeper::begin() {
+        return ExitCode::from(status);
+    }
     let cli = Cli::parse();
     let screen = Screen::new(&cli.terminal);
     // One thread: with workers, each reply of the server wakes one of them, which wakes this one, and a

@@ -8,7 +8,7 @@ use lockproof::stage::Watch;
 use lockproof::stage::docker::{self, Docker, Sweep};
 use lockproof::stage::hooked;
 use lockproof::stage::local::{self, Kept};
-use lockproof::{Error, Result, cli, config};
+use lockproof::{Error, Result, cli, config, keeper};
 
 use crate::terminal::{Screen, print};
 
@@ -20,7 +20,9 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     } else {
         (Sweep::Abandoned, Kept::Spare)
     };
-    let mut removed = Vec::new();
+    screen.phase("ending programs that were left running");
+    // First, so that none writes to a server that is to go, or says a word after we did.
+    let mut removed: Vec<String> = keeper::end_left();
     screen.phase("looking for what was left on the container engine");
     match Docker::connect().await {
         Ok(docker) => removed.extend(docker.clean(sweep).await?),

@@ -20,6 +20,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &BatchWork) -> Result<Cou
         attempts: 1,
         pids: vec![driven.pid()],
         connection: Connection::Closed,
+        remains: None,
     };
     let mut after = work.after.clone();
     let mut total = 0;

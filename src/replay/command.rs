@@ -1,18 +1,17 @@
 //! An external program with the stage's `DATABASE_URL` and `PG*`; ended with its children.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::way::Way;
 use super::{Connection, Course, Scene, application, interrupted};
 use crate::Result;
+use crate::keeper::{self, Kept};
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
@@ -22,8 +21,6 @@ use crate::stage::Endpoint;
 const KEPT_LINES: usize = 40;
 /// Characters of a line that are kept.
 const KEPT_WIDTH: usize = 500;
-/// From a polite signal to the one that cannot be refused.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<Course> {
@@ -32,18 +29,19 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         attempts: 1,
         pids: Vec::new(),
         connection: Connection::Closed,
+        remains: None,
     };
     let shown = work.argv.join(" ");
     // Its locks are known from polls alone.
     scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
     let mut way = Way::lay(scene, work)?;
-    let spawned = spawn(&mut way, step, work).and_then(|child| {
+    let spawned = spawn(&mut way, step, work).and_then(|program| {
         way.open(scene)?;
-        Ok(child)
+        Ok(program)
     });
-    let mut child = match spawned {
-        Ok(child) => child,
+    let mut program = match spawned {
+        Ok(program) => program,
         Err(error) => {
             course.outcome = failed(format!("`{shown}` cannot be started: {error}"), Vec::new());
             return Ok(course);
@@ -54,21 +52,25 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         at: started,
         network: Some(way.network.clone()),
     });
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .map(Pid::from_raw);
-    let output = [child.stdout.take().map(tail), child.stderr.take().map(tail)];
-    let ended = wait(scene, step, &mut child).await;
-    // Whether it ended by itself or not, its children must not outlive it.
-    end_group(group, &mut child, !matches!(ended, Ended::Exited(_))).await;
+    let output = [
+        program.child.stdout.take().map(tail),
+        program.child.stderr.take().map(tail),
+    ];
+    let ended = wait(scene, step, &mut program).await;
+    let exited = matches!(ended, Ended::Exited(_));
+    if exited {
+        // What it left behind is a part of the step, as long as that lasts.
+        course.remains = Some(Remains { program, _way: way });
+    } else {
+        program.end().await;
+    }
     let mut lines = Vec::new();
     for reader in output.into_iter().flatten() {
         lines.extend(collect(reader).await);
     }
     let lines = without_secrets(lines, scene);
     let status = match &ended {
-        Ended::Exited(status) => status.code(),
+        Ended::Exited(keeper::Ended::Status(status)) => Some(*status),
         _ => None,
     };
     scene.tell(Event::CommandExited {
@@ -79,11 +81,14 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     let message = match ended {
         Ended::Interrupted(signal) => return Err(interrupted(signal)),
         Ended::Unwatched(error) => return Err(error),
-        Ended::Exited(status) if status.success() => return Ok(course),
-        Ended::Exited(status) => match status.code() {
-            Some(code) => format!("`{shown}` exited with status {code}"),
-            None => format!("`{shown}` was ended by a signal"),
-        },
+        Ended::Exited(keeper::Ended::Status(0)) => return Ok(course),
+        Ended::Exited(keeper::Ended::Status(code)) => {
+            format!("`{shown}` exited with status {code}")
+        }
+        Ended::Exited(keeper::Ended::Signal(_)) => format!("`{shown}` was ended by a signal"),
+        Ended::Exited(keeper::Ended::NotStarted(error)) => {
+            format!("`{shown}` cannot be started: {error}")
+        }
         Ended::TimedOut(timeout) => {
             format!("`{shown}` did not end within {timeout:?} and was ended with its children")
         }
@@ -93,19 +98,34 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     Ok(course)
 }
 
+/// What a program left behind, with its way to the stage.
+#[derive(Debug)]
+pub struct Remains {
+    program: Kept,
+    _way: Way,
+}
+
+impl Remains {
+    /// Ends it; it returns when nothing of it is left.
+    pub async fn end(self) {
+        self.program.end_rest().await;
+    }
+}
+
 enum Ended {
-    Exited(std::process::ExitStatus),
+    Exited(keeper::Ended),
     TimedOut(Duration),
     Interrupted(i32),
     Unwatched(crate::Error),
     Lost(std::io::Error),
 }
 
-fn spawn(way: &mut Way, step: &Step, work: &CommandWork) -> std::io::Result<Child> {
+fn spawn(way: &mut Way, step: &Step, work: &CommandWork) -> std::io::Result<Kept> {
     let Some((program, arguments)) = work.argv.split_first() else {
         return Err(std::io::Error::other("there is nothing to run"));
     };
-    let mut command = Command::new(program);
+    let mut start = keeper::start(Path::new(program))?;
+    let command = &mut start.command;
     for name in Endpoint::OVERRULED {
         command.env_remove(name);
     }
@@ -116,13 +136,10 @@ fn spawn(way: &mut Way, step: &Step, work: &CommandWork) -> std::io::Result<Chil
         .env("PGAPPNAME", application(step))
         .envs(&work.environment)
         .envs(options(way, step, work).map(|options| ("PGOPTIONS", options)))
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    way.enter(&mut command)?;
-    command.spawn()
+        .stderr(Stdio::piped());
+    way.enter(command)?;
+    start.spawn()
 }
 
 /// `PGOPTIONS` where the step has a `lock_timeout`, so that all of its statements have it: what the server's address
@@ -141,7 +158,7 @@ fn options(way: &Way, step: &Step, work: &CommandWork) -> Option<String> {
     Some(all.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-async fn wait(scene: &Scene<'_>, step: &Step, child: &mut Child) -> Ended {
+async fn wait(scene: &Scene<'_>, step: &Step, program: &mut Kept) -> Ended {
     let deadline = async {
         match step.timeout {
             Some(timeout) => {
@@ -152,28 +169,14 @@ async fn wait(scene: &Scene<'_>, step: &Step, child: &mut Child) -> Ended {
         }
     };
     tokio::select! {
-        status = child.wait() => match status {
-            Ok(status) => Ended::Exited(status),
+        ended = program.wait() => match ended {
+            Ok(ended) => Ended::Exited(ended),
             Err(error) => Ended::Lost(error),
         },
         timeout = deadline => Ended::TimedOut(timeout),
         signal = scene.interrupt.wait() => Ended::Interrupted(signal),
         error = scene.sampler.lost() => Ended::Unwatched(error),
     }
-}
-
-/// Ends what is left of the process group; `politely` first where the program itself still runs.
-async fn end_group(group: Option<Pid>, child: &mut Child, politely: bool) {
-    let Some(group) = group else {
-        return;
-    };
-    // ESRCH: nobody is left, which is what is wanted.
-    if politely {
-        let _ = killpg(group, Signal::SIGTERM);
-        let _ = tokio::time::timeout(GRACE, child.wait()).await;
-    }
-    let _ = killpg(group, Signal::SIGKILL);
-    let _ = child.wait().await;
 }
 
 /// Reads a pipe to its end and keeps its last lines.

@@ -2,7 +2,7 @@
 
 mod allowance;
 mod batch;
-mod command;
+pub mod command;
 mod place;
 mod retry;
 mod session;
@@ -53,6 +53,8 @@ pub struct Course {
     pub pids: Vec<i32>,
     /// Whether its own connection broke, so that the server may be gone.
     pub connection: Connection,
+    /// What its program left behind; None: it had no program.
+    pub remains: Option<command::Remains>,
 }
 
 /// What became of the step's connection.

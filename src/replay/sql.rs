@@ -30,6 +30,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &SqlWork) -> Result<Cours
         attempts,
         pids,
         connection: Connection::Closed,
+        remains: None,
     };
     match result {
         Ok(()) if left_open => {

@@ -15,6 +15,7 @@ use crate::{Error, Result};
 const PORT: u16 = 5432;
 
 /// A way that was laid; it ends with this value.
+#[derive(Debug)]
 pub(super) struct Way {
     /// What the program is told of the server.
     pub endpoint: Endpoint,

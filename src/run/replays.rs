@@ -375,6 +375,9 @@ async fn steps(
             traces: before.traces(&after),
         });
         before = after;
+        if let Some(remains) = course.remains {
+            remains.end().await;
+        }
         if failed {
             return Ok(Steps::Failed);
         }

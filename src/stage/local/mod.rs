@@ -15,7 +15,7 @@ mod folder;
 mod listing;
 mod marker;
 mod parts;
-pub(super) mod process;
+pub(crate) mod process;
 mod server;
 mod shelf;
 mod spare;

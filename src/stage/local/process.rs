@@ -1,5 +1,6 @@
 //! Which process is meant: a pid alone may have gone to somebody else in the meantime.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A process by its pid and the moment it began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::stage) struct Process {
+pub(crate) struct Process {
     pub pid: i32,
     /// Opaque: the kernel's start ticks and the boot they count from.
     pub started: String,
@@ -67,6 +68,28 @@ pub(super) fn postmaster_on(data: &Path) -> Option<Process> {
         .iter()
         .find(|(_, parent)| !servers.iter().any(|(pid, _)| pid == parent))
         .and_then(|(pid, _)| Process::of(*pid))
+}
+
+/// Every process there is, by its number.
+pub(crate) fn everything() -> Vec<i32> {
+    all().into_iter().map(|process| process.pid).collect()
+}
+
+/// The processes below one: its children, theirs, and so on.
+pub(crate) fn descendants(of: i32) -> BTreeSet<i32> {
+    let all = all();
+    let mut below = BTreeSet::from([of]);
+    loop {
+        let known = below.len();
+        let children = all.iter().filter(|process| below.contains(&process.parent));
+        let children: Vec<i32> = children.map(|process| process.pid).collect();
+        below.extend(children);
+        if below.len() == known {
+            break;
+        }
+    }
+    below.remove(&of);
+    below
 }
 
 struct Listed {
