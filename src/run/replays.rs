@@ -471,6 +471,7 @@ async fn stage_event(
     let time_zone = settings.get("TimeZone").cloned().unwrap_or_default();
     let database = snapshot::database(&observer.client, server.major, time_zone).await?;
     let tables = snapshot::tables(&observer.client).await?;
+    let reaches = snapshot::reaches(&observer.client).await?;
     let mut notes: Vec<String> = untested(server.major).into_iter().collect();
     if let Provider::External(endpoint) = &run.ground.provider {
         notes.extend(encryption(endpoint, observer));
@@ -507,7 +508,7 @@ async fn stage_event(
         settings,
         role: source.role().map(str::to_owned),
         warmth: warmth(run),
-        snapshot: source.facts(tables, database, run.ground.age, run.plan.literals),
+        snapshot: source.facts(tables, database, reaches, run.ground.age, run.plan.literals),
         cloned: stage.cloned(),
         notes,
     })

@@ -21,6 +21,7 @@ pub mod local;
 pub mod physical;
 pub mod provider;
 mod prune;
+mod quiet;
 mod refusal;
 pub mod role;
 mod shaping;
@@ -34,6 +35,7 @@ pub use beside::Beside;
 pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use lines::{Ear, Heard};
 pub use physical::{Inherited, Origin};
+pub use quiet::Quiet;
 pub use watch::{Unit, Watch};
 
 use crate::Result;

@@ -5,7 +5,7 @@
 use tokio_postgres::Client;
 
 use super::connect::quoted;
-use super::{Endpoint, Secret};
+use super::{Endpoint, Link, Quiet, Secret};
 use crate::{Error, Result};
 
 /// Lets the role in with a password that exists only in memory; how to connect as it.
@@ -39,6 +39,11 @@ pub async fn let_in(superuser: &Client, endpoint: &Endpoint, role: &str) -> Resu
     Ok(Endpoint {
         user: role.to_owned(),
         password: Some(Secret::new(password)),
+        link: Link {
+            // Of this role nothing is known yet.
+            quiet: Quiet::default(),
+            ..endpoint.link.clone()
+        },
         ..endpoint.clone()
     })
 }

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::base::Base;
 use super::container::Container;
 use super::engine::Engine;
 use super::exec::ContainerTools;
-use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
-use crate::stage::{Endpoint, Host, Link, Secret, Tools};
+use crate::stage::{Endpoint, Host, Link, Quiet, Secret, Tools};
 use crate::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(25);
@@ -25,7 +25,7 @@ pub(super) async fn ready(
     engine: &Engine,
     container: &Container,
     patience: Duration,
-    admin: &Admin,
+    base: &Base,
 ) -> Result<Endpoint> {
     let begun = Instant::now();
     let addresses = container.addresses(engine).await?;
@@ -64,10 +64,13 @@ pub(super) async fn ready(
     let mut endpoint = Endpoint {
         host,
         port,
-        user: admin.superuser.clone(),
+        user: base.admin.superuser.clone(),
         password: None,
-        database: admin.database.clone(),
-        link: Link::default(),
+        database: base.admin.database.clone(),
+        link: Link {
+            quiet: Quiet::of_major(base.image.postgres_major),
+            ..Link::default()
+        },
     };
     set_password(engine, container, &endpoint, &password, begun + patience).await?;
     endpoint.password = Some(password);

@@ -44,7 +44,7 @@ use spare::Spare;
 
 use super::connect::{connect, quoted};
 use super::{
-    CloneMethod, Cloned, Endpoint, Fill, Host, Link, Request, RunningStage, Secret, Unit, Watch,
+    CloneMethod, Cloned, Endpoint, Fill, Host, Request, RunningStage, Secret, Unit, Watch,
 };
 use crate::{Error, Result};
 
@@ -205,7 +205,7 @@ async fn open_network(server: &Server, database: &str) -> Result<Endpoint> {
         user: server.admin().user,
         password: Some(Secret::new(password)),
         database: database.to_owned(),
-        link: Link::default(),
+        link: server.admin().link,
     };
     connect(&endpoint, "lockproof start")
         .await?

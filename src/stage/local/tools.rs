@@ -50,7 +50,7 @@ impl Tools for LocalTools {
             .account
             .command(&path)
             .args(args)
-            .envs(endpoint.environment())
+            .envs(endpoint.own_environment())
             .env("PGCLIENTENCODING", "UTF8")
             .env("PGAPPNAME", format!("lockproof {program}"))
             .stdin(if stdin.is_some() {
