@@ -22,7 +22,7 @@ use crate::plan::{Keep, Plan, Step, Warmth, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
 use crate::stage::provider::{Provider, Stage};
-use crate::stage::role::let_in;
+use crate::stage::role::{lend_rest, let_in, take_back};
 use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result, snapshot};
 
@@ -457,7 +457,15 @@ async fn stage_event(
     server: &Server,
 ) -> Result<Event> {
     // Asked as the migration: its role and its database may have settings of their own.
+    let role = run.ground.source.role();
+    let lent = match role {
+        Some(role) => lend_rest(&observer.client, server.major, role).await?,
+        None => false,
+    };
     let session = Session::open(migration, names::OBSERVER).await?;
+    if let (Some(role), true) = (role, lent) {
+        take_back(&observer.client, role).await?;
+    }
     let settings: BTreeMap<String, String> = session
         .client
         .query(queries::SETTINGS, &[])

@@ -27,6 +27,7 @@ mod needs;
 mod pattern;
 mod plain;
 mod publisher;
+mod publishers;
 mod reaches;
 mod reading;
 mod restore;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::error::SqlState;
 
 /// The first major with triggers on `login`, and with the setting.
-const SINCE: u32 = 17;
+pub(super) const SINCE: u32 = 17;
 
 /// What a session asks for.
 pub(super) const OPTION: &str = "-c event_triggers=off";
