@@ -96,13 +96,20 @@ fn value(text: &str, ends: impl Fn(char) -> bool) -> Option<(String, Option<&str
 
 /// What stands behind the scheme of a URL.
 fn url(rest: &str) -> Option<Vec<(String, String)>> {
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    // A password with a slash in it: what looks like the host is part of the credentials.
-    if path.contains('@') {
+    // A password with one of these in it: what looks like the host may be a part of it.
+    let credentials = rest.rfind('@').map_or("", |at| &rest[..at]);
+    let is_in_query = credentials.find('/').is_some_and(|slash| {
+        credentials[slash..].contains('?') && !credentials[..slash].contains('?')
+    });
+    if credentials.contains(['/', '?']) && !is_in_query {
         return None;
     }
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let address = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
+    if !address.split(',').all(is_address) {
+        return None;
+    }
     let mut said = vec![
         ("host".to_owned(), percent_decoded(address)),
         ("dbname".to_owned(), percent_decoded(path)),
@@ -112,6 +119,17 @@ fn url(rest: &str) -> Option<Vec<(String, String)>> {
         said.push((key.to_owned(), percent_decoded(value)));
     }
     Some(said)
+}
+
+/// A host, and behind a colon nothing but a port's digits; in brackets colons are the host's.
+fn is_address(text: &str) -> bool {
+    let behind = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, behind)) => behind
+            .strip_prefix(':')
+            .or(Some("").filter(|_| behind.is_empty())),
+        None => Some(text.split_once(':').map_or("", |(_, port)| port)),
+    };
+    behind.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -168,6 +186,12 @@ mod tests {
             ),
             // No valid ones: none of it is repeated.
             ("postgres://u:hun/ter2@h/d", UNREADABLE),
+            ("postgres://u:hunter2?=@h/d", UNREADABLE),
+            ("postgres://u:hun/ter2?@h/d", UNREADABLE),
+            ("postgres://u:hun/ter2?a=@h/d", UNREADABLE),
+            ("postgres://[::1]:5:hunter2/d", UNREADABLE),
+            ("postgres://h?password=hun@ter2", UNREADABLE),
+            ("postgres://h/d?password=hun@ter2", "h/d"),
             ("host=h password='hunter2", UNREADABLE),
             ("host=h hunter2", UNREADABLE),
             ("hunter2", UNREADABLE),
