@@ -496,6 +496,7 @@ async fn stage_event(
             hooked.hooks.provision[0]
         ));
     }
+    notes.extend(snapshot::woken(&observer.client, &reaches).await?);
     notes.extend(limits::not_in_force(&run.plan.stage, stage));
     for note in &notes {
         run.watch.note(note);

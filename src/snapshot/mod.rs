@@ -53,7 +53,7 @@ pub use filtered::Filtered;
 pub use found::remembered;
 pub use manifest::{Manifest, Partial, Restore, Source, Travels};
 pub use pattern::Pattern;
-pub use reaches::reaches;
+pub use reaches::{reaches, woken};
 
 use self::memo::Memo;
 use self::reading::Reading;

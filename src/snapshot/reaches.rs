@@ -66,6 +66,39 @@ pub async fn reaches(client: &Client) -> Result<Vec<Reach>> {
     Ok(reaches)
 }
 
+/// A line where triggers on `login` fire for lockproof's own sessions as well: a role that is no superuser
+/// cannot keep them from it.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn woken(client: &Client, reaches: &[Reach]) -> Result<Option<String>> {
+    let names: Vec<String> = reaches
+        .iter()
+        .filter(|reach| reach.kind == "login_trigger")
+        .map(|reach| format!("`{}`", reach.name))
+        .collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let off: bool = client
+        .query_one(
+            "SELECT pg_catalog.current_setting('event_triggers', true) = 'off'",
+            &[],
+        )
+        .await
+        .map_err(|error| {
+            Error::stage("the server does not tell whether event triggers fire").because(error)
+        })?
+        .get(0);
+    Ok((!off).then(|| {
+        format!(
+            "event triggers on login fire for lockproof's own sessions too, since their role may not turn \
+             them off: {}",
+            names.join(", ")
+        )
+    }))
+}
+
 /// Subscriptions of all databases, with the place of their publisher where this role may know it.
 async fn subscriptions(client: &Client) -> Result<Vec<Reach>, tokio_postgres::Error> {
     let query = include_str!("queries/subscriptions.sql");
