@@ -6,7 +6,7 @@ mod support;
 use std::path::PathBuf;
 
 use support::server::Server;
-use support::{On, Room, finish, has_image, has_server};
+use support::{Room, finish, has_image, has_server};
 
 const PASSWORD: &str = "hunter2secret";
 
@@ -397,5 +397,52 @@ fn a_login_trigger_fires_for_the_migration_alone() {
         }
         room.assert_engine_clean();
     }
-    let _ = On::Container;
+}
+
+/// The catalogue is another in each major, and so are the options of a subscription.
+#[test]
+fn the_oldest_and_the_newest_major_tell_as_much() {
+    for (image, options) in [
+        ("lockproof/postgres:13", ""),
+        (
+            "lockproof/postgres:17",
+            ", two_phase = true, failover = true, origin = none",
+        ),
+        (
+            "lockproof/postgres:18",
+            ", two_phase = true, failover = true, streaming = parallel, run_as_owner = true",
+        ),
+    ] {
+        if !has_image(image) {
+            continue;
+        }
+        let room = dumped(&format!(
+            "CREATE EXTENSION dblink;
+             CREATE FUNCTION calls() RETURNS void LANGUAGE sql AS $$ SELECT dblink_connect('x') $$;
+             CREATE FOREIGN DATA WRAPPER own;
+             CREATE SERVER prod FOREIGN DATA WRAPPER own OPTIONS (host 'db1', password '{PASSWORD}');
+             CREATE SUBSCRIPTION follows CONNECTION 'host=db1 password={PASSWORD}' PUBLICATION p
+                 WITH (connect = false, slot_name = 'kept'{options});
+             ALTER SUBSCRIPTION follows ENABLE;\n",
+        ));
+        let mut command = room.command(&["run", "--stage", "docker", "--image", image]);
+        command.arg(room.scenario(&format!("{ADD}{DROP}")));
+        command.args(["--json", "report.json", "--budget", "60s"]);
+        finish(command).expect(0, &[]);
+        let expected = [
+            ["extension", "dblink", ""],
+            ["foreign_data_wrapper", "own", ""],
+            ["foreign_server", "prod", "own, host db1"],
+            ["function", "public.calls()", "mentions dblink"],
+            [
+                "subscription",
+                "follows",
+                "publisher db1, disabled, without a slot",
+            ],
+        ];
+        let expected = expected.map(|reach| reach.map(str::to_owned));
+        assert_eq!(reaches(&room), expected, "{image}");
+        assert!(!room.read("report.json").contains(PASSWORD));
+        room.assert_engine_clean();
+    }
 }
