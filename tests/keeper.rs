@@ -130,3 +130,32 @@ fn what_outlives_its_keeper_is_ended_by_clean() {
     room.lockproof(&["clean"]).expect(0, &["removed process"]);
     assert!(within(SOON, || program().is_none()));
 }
+
+#[test]
+fn a_killed_lockproof_s_statements_end_on_the_server() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::with_app("CREATE TABLE items (id int)");
+    let room = Room::new();
+    let long = "[[steps]]\nname = \"long\"\nsql = \"SELECT pg_sleep(600)\"\n";
+    let scenario = room.scenario(long).display().to_string();
+    let url = server.url("postgres");
+    let command = room.command(&[
+        "run",
+        &scenario,
+        "--stage",
+        &url,
+        "--confirm-external",
+        "app",
+    ]);
+    let run = room.start(command);
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'";
+    assert!(
+        within(SOON, || server.app(sleeps) == "1"),
+        "{}",
+        run.stderr()
+    );
+    run.signalled(Signal::SIGKILL);
+    assert!(within(SOON, || server.app(sleeps) == "0"));
+}

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::OLDEST_MAJOR;
 use crate::stage::Endpoint;
-use crate::stage::connect::{self, Canceller};
+use crate::stage::connect::{self, Canceller, Opened, Triggers};
 use crate::{Error, Result};
 
 pub use crate::stage::connect::{Told, tell};
@@ -29,12 +29,26 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects; the connection is driven by the current runtime.
+    /// Connects as lockproof itself: no event trigger fires, where the server and the role allow that. The
+    /// connection is driven by the current runtime.
     ///
     /// # Errors
     /// The server cannot be reached or refuses.
     pub async fn open(endpoint: &Endpoint, application_name: &str) -> Result<Self> {
         let opened = connect::open(endpoint, application_name).await?;
+        Self::of(opened, endpoint).await
+    }
+
+    /// Connects in an application's place: event triggers fire as they do for it.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn open_as_application(endpoint: &Endpoint, application_name: &str) -> Result<Self> {
+        let opened = connect::open_with(endpoint, application_name, Triggers::Fire).await?;
+        Self::of(opened, endpoint).await
+    }
+
+    async fn of(opened: Opened, endpoint: &Endpoint) -> Result<Self> {
         // It says so in its greeting, before any question that it might not understand.
         if let Some(version) = &opened.server_version {
             supported(version)?;

@@ -257,8 +257,25 @@ pub struct SnapshotFacts {
     /// What decides how the database compares and stores; null where a recording does not say.
     #[serde(default)]
     pub database: Option<Box<DatabaseFacts>>,
+    /// What in it can reach out of its server, by kind and name; empty where a recording does not say.
+    #[serde(default)]
+    pub reaches: Vec<Reach>,
     /// Its tables, by name.
     pub tables: Vec<TableFacts>,
+}
+
+/// Something in the database that can reach out of its server.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub struct Reach {
+    /// `extension`, `foreign_data_wrapper`, `foreign_server`, `foreign_table`, `function`, `language`, `library`,
+    /// `login_trigger` or `subscription`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Where it leads, or what makes it reach out, without any secret; null where the name says it all.
+    pub detail: Option<String>,
 }
 
 /// How data came to the stage.

@@ -185,7 +185,7 @@ impl Failure {
 impl<'a> Driven<'a> {
     /// Opens one with the step's settings.
     pub async fn open(scene: &'a Scene<'a>, step: &Step) -> Result<Self> {
-        let session = Session::open(scene.endpoint, &application(step)).await?;
+        let session = Session::open_as_application(scene.endpoint, &application(step)).await?;
         let millis = |timeout: Duration| timeout.as_millis().max(1);
         for (name, timeout) in [
             ("lock_timeout", step.lock_timeout),

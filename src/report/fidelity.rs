@@ -2,10 +2,13 @@
 
 use crate::analyse::StageFacts;
 use crate::plan::Warmth;
-use crate::recording::format::{CollationFacts, CopyKind, DatabaseFacts, SnapshotFacts};
+use crate::recording::format::{CollationFacts, CopyKind, DatabaseFacts, Reach, SnapshotFacts};
 
 /// So many tables are named in the head.
 const NAMED: usize = 3;
+
+/// So many things that can reach out have a line.
+const REACHES: usize = 20;
 
 /// `taken 2026-11-21 (4 days ago); cold cache; partial: events`; None where there is nothing to say.
 pub(super) fn line(snapshot: &SnapshotFacts, warmth: Option<Warmth>) -> Option<String> {
@@ -44,6 +47,23 @@ pub(super) fn line(snapshot: &SnapshotFacts, warmth: Option<Warmth>) -> Option<S
         parts.push(format!("partial: {}{more}", names.join(", ")));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What in the database can reach out, a line each: `foreign server `prod`: postgres_fdw, host db1`.
+pub(super) fn reaches(snapshot: &SnapshotFacts) -> Vec<String> {
+    let told = |reach: &Reach| {
+        let kind = reach.kind.replace('_', " ");
+        match &reach.detail {
+            Some(detail) => format!("{kind} `{}`: {detail}", reach.name),
+            None => format!("{kind} `{}`", reach.name),
+        }
+    };
+    let mut lines: Vec<String> = snapshot.reaches.iter().take(REACHES).map(told).collect();
+    match snapshot.reaches.len().saturating_sub(REACHES) {
+        0 => {}
+        more => lines.push(format!("and {more} more in the report as JSON")),
+    }
+    lines
 }
 
 /// What these data cannot show.
@@ -160,6 +180,23 @@ mod tests {
             (snapshot.age_days, snapshot.stale) = (Some(days), stale);
             assert_eq!(line(&snapshot, None).as_deref(), Some(words));
         }
+    }
+
+    #[test]
+    fn what_can_reach_out_has_a_line_each_up_to_a_number() {
+        let reach = |number: usize| Reach {
+            kind: "foreign_server".to_owned(),
+            name: format!("s{number}"),
+            detail: (number == 0).then(|| "postgres_fdw, host db1".to_owned()),
+        };
+        let mut snapshot = SnapshotFacts::default();
+        assert!(reaches(&snapshot).is_empty());
+        snapshot.reaches = (0..22).map(reach).collect();
+        let lines = reaches(&snapshot);
+        assert_eq!(lines[0], "foreign server `s0`: postgres_fdw, host db1");
+        assert_eq!(lines[1], "foreign server `s1`");
+        assert_eq!(lines.len(), 21);
+        assert_eq!(lines[20], "and 2 more in the report as JSON");
     }
 
     #[test]

@@ -179,6 +179,13 @@ fn environment(report: &Report) -> String {
     let mut lines = Vec::new();
     lines.extend(table::snapshot_line(report).map(|line| format!("snapshot {line}")));
     lines.extend(table::stage_line(report).map(|line| format!("stage: {line}")));
+    let reaches = report.snapshot.as_ref().map(super::fidelity::reaches);
+    lines.extend(
+        reaches
+            .into_iter()
+            .flatten()
+            .map(|line| format!("can reach out: {line}")),
+    );
     lines.extend(report.sampling.as_ref().map(|sampling| {
         format!(
             "watched by {} samples, gap p99 {}",

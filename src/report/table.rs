@@ -71,6 +71,15 @@ fn head(report: &Report) -> String {
         let warmth = report.stage.as_ref().and_then(|stage| stage.warmth);
         let facts = fidelity::line(snapshot, warmth);
         lines.extend(facts.map(|facts| fill(&facts, "           ")));
+        for (number, reach) in fidelity::reaches(snapshot).iter().enumerate() {
+            let label = if number == 0 {
+                "  reaches  "
+            } else {
+                "           "
+            };
+            let filled = fill(reach, "           ");
+            lines.push(format!("{label}{}", filled.trim_start()));
+        }
     }
     if let Some(line) = stage_line(report) {
         let parts: Vec<String> = line

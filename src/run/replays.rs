@@ -22,7 +22,7 @@ use crate::plan::{Keep, Plan, Step, Warmth, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
 use crate::stage::provider::{Provider, Stage};
-use crate::stage::role::let_in;
+use crate::stage::role::{lend_rest, let_in, take_back};
 use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result, snapshot};
 
@@ -461,7 +461,15 @@ async fn stage_event(
     server: &Server,
 ) -> Result<Event> {
     // Asked as the migration: its role and its database may have settings of their own.
+    let role = run.ground.source.role();
+    let lent = match role {
+        Some(role) => lend_rest(&observer.client, server.major, role).await?,
+        None => false,
+    };
     let session = Session::open(migration, names::OBSERVER).await?;
+    if let (Some(role), true) = (role, lent) {
+        take_back(&observer.client, role).await?;
+    }
     let settings: BTreeMap<String, String> = session
         .client
         .query(queries::SETTINGS, &[])
@@ -475,6 +483,7 @@ async fn stage_event(
     let time_zone = settings.get("TimeZone").cloned().unwrap_or_default();
     let database = snapshot::database(&observer.client, server.major, time_zone).await?;
     let tables = snapshot::tables(&observer.client).await?;
+    let reaches = snapshot::reaches(&observer.client).await?;
     let mut notes: Vec<String> = untested(server.major).into_iter().collect();
     if let Provider::External(endpoint) = &run.ground.provider {
         notes.extend(encryption(endpoint, observer));
@@ -491,6 +500,7 @@ async fn stage_event(
             hooked.hooks.provision[0]
         ));
     }
+    notes.extend(snapshot::woken(&observer.client, &reaches).await?);
     notes.extend(limits::not_in_force(&run.plan.stage, stage));
     for note in &notes {
         run.watch.note(note);
@@ -511,7 +521,7 @@ async fn stage_event(
         settings,
         role: source.role().map(str::to_owned),
         warmth: warmth(run),
-        snapshot: source.facts(tables, database, run.ground.age, run.plan.literals),
+        snapshot: source.facts(tables, database, reaches, run.ground.age, run.plan.literals),
         cloned: stage.cloned(),
         network: stage.network(),
         notes,

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::age::Age;
 use crate::Result;
 use crate::plan::{Literals, SnapshotChoice, Warmth};
-use crate::recording::format::{CopyKind, DatabaseFacts, PartialTable, SnapshotFacts, TableFacts};
+use crate::recording::format::{
+    CopyKind, DatabaseFacts, PartialTable, Reach, SnapshotFacts, TableFacts,
+};
 use crate::snapshot::Source::Hooks;
 use crate::snapshot::{Manifest, Partial, Snapshot};
 use crate::sql::normalise;
@@ -85,6 +87,7 @@ impl Source {
         &self,
         tables: Vec<TableFacts>,
         database: DatabaseFacts,
+        reaches: Vec<Reach>,
         age: Age,
         literals: Literals,
     ) -> SnapshotFacts {
@@ -124,6 +127,7 @@ impl Source {
                 .map(|manifest| manifest.travels.partial.iter().map(partial).collect())
                 .unwrap_or_default(),
             database: Some(Box::new(database)),
+            reaches,
             tables,
         }
     }

@@ -60,6 +60,7 @@ pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
     // A large table takes its time, whatever limit the session has.
     let begin = "BEGIN; SET LOCAL statement_timeout = 0";
     client.batch_execute(begin).await.map_err(failed)?;
+    silence(client).await.map_err(failed)?;
     let has_prewarm = client
         .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm SCHEMA pg_catalog")
         .await
@@ -105,4 +106,23 @@ pub async fn warm(client: &Client, watch: &dyn Watch) -> Result<()> {
         watch.advance(done, Some(total));
     }
     client.batch_execute("ROLLBACK").await.map_err(failed)
+}
+
+/// Keeps event triggers from firing for what the open transaction makes, until it is rolled back; altering
+/// them fires none. Where the session has them off, there is nothing to do.
+async fn silence(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let triggers = client
+        .query(
+            "SELECT pg_catalog.quote_ident(evtname) FROM pg_catalog.pg_event_trigger
+             WHERE evtenabled <> 'D'
+               AND pg_catalog.current_setting('event_triggers', true) IS DISTINCT FROM 'off'",
+            &[],
+        )
+        .await?;
+    for row in &triggers {
+        let name: &str = row.get(0);
+        let disable = format!("ALTER EVENT TRIGGER {name} DISABLE");
+        client.batch_execute(&disable).await?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::found::Found;
 use super::restore::Restore;
 use super::underway::Underway;
-use super::{Snapshot, Source, apply, inherited};
+use super::{Snapshot, Source, apply, inherited, subscriptions};
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Fill, Inherited, Origin, Tools, Unit, Watch};
 use crate::{Error, Result};
@@ -58,6 +58,8 @@ impl Fill for Snapshot {
             // It is whole, and keeps its bloat and its statistics.
             Source::Physical { .. } | Source::Image { .. } | Source::Volume { .. } => {}
         }
+        // Whatever they were restored from.
+        subscriptions::detach(&client, &found, watch).await?;
         if self.manifest.restore.analyze && !self.manifest.source.is_physical() {
             watch.measured("vacuuming and analyzing the tables", Unit::Bytes);
             // Vacuumed as well, as on a server long in use: else the first scans under a lock

@@ -5,9 +5,10 @@ use std::path::Path;
 use tokio_postgres::Client;
 
 use super::Snapshot;
+use super::publishers::{self, Publishers};
 use super::underway::Underway;
 use crate::config::vars::substitute;
-use crate::sql::split;
+use crate::sql::{line_column, split};
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result};
@@ -49,6 +50,14 @@ async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Wat
         let failed = failed().because(error);
         help.into_iter().fold(failed, Error::help)
     })?;
+    let mut publishers = Publishers::default();
+    for statement in &statements {
+        if publishers.refuses(&statement.kind) {
+            let (line, _) = line_column(sql, statement.span.start);
+            let place = format!("line {line} of `{}`", path.display());
+            return Err(publishers::error(&place));
+        }
+    }
     let count = statements.len() as u64;
     for (number, statement) in statements.iter().enumerate() {
         watch.advance(number as u64, Some(count));

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::detect::{Packing, damaged, unpack};
 use super::needs::Needs;
+use super::publishers::{self, Publishers};
 use super::roles;
 use crate::{Error, Result};
 
@@ -51,6 +52,7 @@ pub(super) fn look(
     let mut by_pg_dump = false;
     let mut complete = false;
     let mut in_rows = false;
+    let mut publishers = Publishers::default();
     while let Some(line) = lines
         .next()
         .map_err(|error| damaged(path, packing, error))?
@@ -60,6 +62,7 @@ pub(super) fn look(
             continue;
         }
         facts.built += u64::from(builds(line.bytes));
+        publishers.line(line.number, line.bytes);
         match line.bytes.first() {
             Some(b'-') => match line.bytes.trim_ascii_end() {
                 b"-- PostgreSQL database dump" => by_pg_dump = true,
@@ -101,6 +104,9 @@ pub(super) fn look(
             }
             _ => {}
         }
+    }
+    if let Some(number) = publishers.refused() {
+        return Err(publishers::error(&format!("line {number} of `{shown}`")));
     }
     if in_rows || by_pg_dump && !complete {
         return Err(Error::stage(format!(

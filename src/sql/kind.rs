@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::label::summary;
 use super::lex::{Token, TokenKind, lex};
-use super::outside::prevented_in_transaction;
+use super::outside::{asks_publisher, prevented_in_transaction};
 use super::verb::{MODIFIERS, Object, TransactionControl, Verb};
 use super::words::Words;
 
@@ -22,6 +22,7 @@ pub struct Kind {
     verb: Verb,
     transaction_control: Option<TransactionControl>,
     cannot_run_in_transaction: bool,
+    asks_publisher: bool,
     copy_from_stdin: bool,
     sets_lock_timeout: bool,
     summary: String,
@@ -50,6 +51,7 @@ impl Kind {
                 _ => None,
             },
             cannot_run_in_transaction: prevented_in_transaction(verb, words),
+            asks_publisher: asks_publisher(verb, words),
             copy_from_stdin: verb == Verb::Copy && copies_from_client(words),
             sets_lock_timeout: matches!(verb, Verb::Set { .. }) && names_lock_timeout(words),
             summary: summary(verb, words),
@@ -90,6 +92,13 @@ impl Kind {
     /// a `CALL` or a `DO` commits on its own, which it may do outside a transaction only: false.
     pub fn cannot_run_in_transaction(&self) -> bool {
         self.cannot_run_in_transaction
+    }
+
+    /// True if it connects to the publisher of a subscription: `CREATE SUBSCRIPTION` unless it says
+    /// `connect = false`, `ALTER SUBSCRIPTION` that refreshes, or sets `failover` or `two_phase`, and `DROP
+    /// SUBSCRIPTION`, which does so where the subscription has a slot.
+    pub fn asks_publisher(&self) -> bool {
+        self.asks_publisher
     }
 
     /// True for statements that read or change rows, or settings, by their verb alone: `SELECT`,

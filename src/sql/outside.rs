@@ -1,4 +1,4 @@
-//! Which statements the server refuses within a transaction block.
+//! Which statements the server refuses within a transaction block, and which connect to a publisher.
 
 use super::verb::{Object, Verb};
 use super::words::Words;
@@ -58,6 +58,17 @@ pub(super) fn prevented_in_transaction(verb: Verb, mut words: Words<'_>) -> bool
             words.is_empty() || words.is("USING") || words.symbol() == Some(";")
         }
         Verb::Discard => words.is("ALL"),
+        _ => false,
+    }
+}
+
+/// See [`Kind::asks_publisher`]; `words` begin behind the verb and its object.
+pub(super) fn asks_publisher(verb: Verb, words: Words<'_>) -> bool {
+    match verb {
+        Verb::Create(Object::Subscription) => words.option("connect") != Some(false),
+        Verb::Alter(Object::Subscription) | Verb::Drop(Object::Subscription) => {
+            prevented_in_transaction(verb, words)
+        }
         _ => false,
     }
 }
@@ -135,6 +146,34 @@ mod tests {
             "BEGIN",
         ] {
             assert!(!Kind::of(sql).cannot_run_in_transaction(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_connects_to_a_publisher() {
+        for (sql, asks) in [
+            ("CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c", true),
+            (
+                "create /* x */ subscription a CONNECTION 'b' PUBLICATION c WITH (create_slot = false)",
+                true,
+            ),
+            (
+                "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (connect = true)",
+                true,
+            ),
+            (
+                "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (slot_name = 'a', connect = false)",
+                false,
+            ),
+            ("ALTER SUBSCRIPTION a REFRESH PUBLICATION", true),
+            ("ALTER SUBSCRIPTION a SET (failover = true)", true),
+            ("ALTER SUBSCRIPTION a DISABLE", false),
+            ("ALTER SUBSCRIPTION a OWNER TO b", false),
+            ("DROP SUBSCRIPTION IF EXISTS a", true),
+            ("CREATE PUBLICATION a", false),
+            ("SELECT 'CREATE SUBSCRIPTION'", false),
+        ] {
+            assert_eq!(Kind::of(sql).asks_publisher(), asks, "{sql}");
         }
     }
 }

@@ -8,11 +8,13 @@ use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, Socket};
 
+use super::quiet;
 use super::refusal::{self, Failure, Way};
 use super::tls::{Connector, Mode, Negotiation};
 use crate::Result;
 use crate::stage::Endpoint;
 
+pub(crate) use super::quiet::Triggers;
 pub use super::refusal::{Told, tell};
 
 /// A server that is asked to cancel a statement does not answer; this long it may take to listen.
@@ -51,12 +53,64 @@ impl Canceller {
     }
 }
 
-/// Connects under this `application_name`; the current runtime drives the connection.
+/// Connects under this `application_name`; the current runtime drives the connection. No event trigger
+/// fires for the session, where the server and the role allow that.
 ///
 /// # Errors
 /// The server cannot be reached, does not answer in time, is not who it should be, or refuses.
 pub(crate) async fn open(endpoint: &Endpoint, application_name: &str) -> Result<Opened> {
+    open_with(endpoint, application_name, Triggers::Rest).await
+}
+
+/// The same, and says whether event triggers fire for the session.
+pub(crate) async fn open_with(
+    endpoint: &Endpoint,
+    application_name: &str,
+    triggers: Triggers,
+) -> Result<Opened> {
     let config = endpoint.config(application_name);
+    let quiet = &endpoint.link.quiet;
+    let asks = triggers == Triggers::Rest && !quiet.is_refused();
+    if asks {
+        let mut config = config.clone();
+        config.options(quiet::with_ours(endpoint.link.options.as_deref()));
+        match try_all(endpoint, &config).await {
+            Ok(opened) => {
+                quiet.note_taken();
+                return Ok(ending_with_us(opened).await);
+            }
+            Err(failures) if may_be_quiet_s(&failures) => {}
+            Err(failures) => return Err(refusal::error(endpoint, &failures)),
+        }
+    }
+    match try_all(endpoint, &config).await {
+        Ok(opened) => {
+            if asks {
+                quiet.note_refused();
+            }
+            Ok(ending_with_us(opened).await)
+        }
+        Err(failures) => Err(refusal::error(endpoint, &failures)),
+    }
+}
+
+/// Has the server end what it runs for us soon after we are gone: a statement alone would go on to its end. Since
+/// PostgreSQL 14 it can, where its system can tell; elsewhere a session ends at its next reply.
+async fn ending_with_us(opened: Opened) -> Opened {
+    const SINCE: u32 = 14;
+    const CHECKS: &str = "SET client_connection_check_interval = '1s'";
+    let version = opened.server_version.as_deref().unwrap_or_default();
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+    let major = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    if major >= SINCE {
+        // Whether it was taken changes nothing else.
+        let _ = opened.client.batch_execute(CHECKS).await;
+    }
+    opened
+}
+
+/// Tries each way.
+async fn try_all(endpoint: &Endpoint, config: &Config) -> Result<Opened, Vec<(Way, Failure)>> {
     let mut failures = Vec::new();
     for way in ways(endpoint) {
         match attempt(endpoint, config.clone(), *way).await {
@@ -70,7 +124,15 @@ pub(crate) async fn open(endpoint: &Endpoint, application_name: &str) -> Result<
             }
         }
     }
-    Err(refusal::error(endpoint, &failures))
+    Err(failures)
+}
+
+/// Whether a server that was reached may have refused what a quiet session asks for.
+fn may_be_quiet_s(failures: &[(Way, Failure)]) -> bool {
+    failures.iter().any(|(_, failure)| match failure {
+        Failure::Driver { error, .. } => quiet::may_be_the_reason(error.code()),
+        Failure::Silent(_) => false,
+    })
 }
 
 /// The same, for whoever needs no more than the client.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_postgres::config::ChannelBinding;
 
+use super::quiet::{self, Quiet};
 use super::tls::Tls;
 
 /// How long an address may take to answer, unless `connect_timeout` says it.
@@ -73,6 +74,8 @@ pub struct Link {
     pub options: Option<String>,
     /// How long an address may take to answer; None: ten seconds.
     pub patience: Option<Duration>,
+    /// Whether sessions of lockproof's own can keep event triggers from firing.
+    pub quiet: Quiet,
 }
 
 /// libpq's `channel_binding`.
@@ -212,6 +215,18 @@ impl Endpoint {
             environment.push(("PGCHANNELBINDING", self.link.binding.name().to_owned()));
         }
         environment.extend(self.link.tls.iter().flat_map(Tls::environment));
+        environment
+    }
+
+    /// The same for a program that is a tool of lockproof's own: no event trigger fires for it, where
+    /// the server is known to allow that.
+    pub fn own_environment(&self) -> Vec<(&'static str, String)> {
+        let mut environment = self.environment();
+        if self.link.quiet.is_taken() {
+            environment.retain(|(name, _)| *name != "PGOPTIONS");
+            let options = quiet::with_ours(self.link.options.as_deref());
+            environment.push(("PGOPTIONS", options));
+        }
         environment
     }
 

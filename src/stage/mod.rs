@@ -23,6 +23,7 @@ pub mod network;
 pub mod physical;
 pub mod provider;
 mod prune;
+mod quiet;
 mod refusal;
 pub mod relay;
 pub mod role;
@@ -38,6 +39,7 @@ pub use endpoint::{Endpoint, Host, Link, Secret};
 pub use lines::{Ear, Heard};
 pub use network::{Network, NetworkFacts};
 pub use physical::{Inherited, Origin};
+pub use quiet::Quiet;
 pub use watch::{Unit, Watch};
 
 use crate::Result;

@@ -72,7 +72,7 @@ impl Connection {
     /// The server cannot be reached or refuses.
     pub async fn open(endpoint: &Endpoint) -> Result<Self> {
         Ok(Self {
-            session: Session::open(endpoint, names::TRAFFIC).await?,
+            session: Session::open_as_application(endpoint, names::TRAFFIC).await?,
             statements: Vec::new(),
             variables: Variables::default(),
             words: Vec::new(),

@@ -195,6 +195,9 @@ fn facts(report: &Report) -> Vec<(String, Rich)> {
             "Snapshot",
             more.map_or_else(|| line.clone(), |more| format!("{line}; {more}")),
         );
+        for reach in fidelity::reaches(snapshot) {
+            push("Can reach out", reach);
+        }
     }
     if let Some(line) = stage_line(report) {
         push("Stage", line);

@@ -28,7 +28,7 @@ use crate::stage::{Endpoint, Fill, Network, Origin, Request, Watch, contents, sh
 use crate::{Error, Result};
 
 /// Raised whenever what a base holds changes its form.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// Where a base is mounted.
 pub(super) const MOUNT: &str = "/lockproof/base";
@@ -321,6 +321,8 @@ const FILLING: &[(&str, &str)] = &[
     // Not synchronous_commit=off: VACUUM could not call rows visible whose commit is not written yet.
     ("autovacuum", "off"),
     ("archive_mode", "off"),
+    // No subscription of a dump is followed.
+    ("max_logical_replication_workers", "0"),
     ("timezone", "UTC"),
     ("maintenance_work_mem", "256MB"),
 ];
@@ -377,16 +379,7 @@ async fn fill_in<F: Fill>(
     watch: &dyn Watch,
 ) -> Result<Option<u64>> {
     container.start(engine).await?;
-    let network = base.request.network;
-    let server = ready::ready(
-        engine,
-        container,
-        FIRST_START,
-        &base.admin,
-        network,
-        entrance,
-    )
-    .await?;
+    let server = ready::ready(engine, container, FIRST_START, base, entrance).await?;
     let endpoint = server.in_database(&base.request.database);
     if *origin == Origin::New {
         create_database(&server, &base.request.database).await?;

@@ -84,7 +84,7 @@ async fn run(
 ) -> Result<ToolOutput> {
     let lost = |error| engine.failed("run `pg_dump` in the container", error);
     let environment = endpoint
-        .environment()
+        .own_environment()
         .into_iter()
         .filter(|(name, _)| !matches!(*name, "PGPASSWORD" | "DATABASE_URL"))
         .map(|(name, value)| format!("{name}={value}"))

@@ -19,9 +19,8 @@ use super::container::{self, Container};
 use super::engine::Engine;
 use super::socket_folder::Folder;
 use super::spec::Spec;
-use crate::stage::admin::Admin;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Host, Link, Network, NetworkFacts};
+use crate::stage::{Endpoint, Host, Network, NetworkFacts};
 use crate::{Error, Result};
 
 /// Where the folder of the socket is in the container.
@@ -145,23 +144,15 @@ impl Entrance {
 
     /// Whether the server behind the mounted socket is the one that stays. That of an image's first start has our
     /// sockets as well, and no address. Through the engine an address is what is connected to.
-    pub(super) async fn is_final(&self, host: &Host, port: u16, admin: &Admin) -> bool {
-        let Host::Unix(folder) = host else {
+    pub(super) async fn is_final(&self, endpoint: &Endpoint) -> bool {
+        let Host::Unix(folder) = &endpoint.host else {
             return true;
         };
         if self.mounted().as_ref() != Some(folder) {
             return true;
         }
-        let endpoint = Endpoint {
-            host: host.clone(),
-            port,
-            user: admin.superuser.clone(),
-            password: None,
-            database: admin.database.clone(),
-            link: Link::default(),
-        };
         let asked = async {
-            let client = connect(&endpoint, "lockproof").await.ok()?;
+            let client = connect(endpoint, "lockproof").await.ok()?;
             let answer = client.query_one("SHOW listen_addresses", &[]).await.ok()?;
             answer.try_get::<_, String>(0).ok()
         };

@@ -35,7 +35,7 @@ impl Tools for ContainerTools<'_> {
     ) -> Result<ToolOutput> {
         // Over the socket inside, which trusts: no password reaches a command line or environment
         // that `docker inspect` shows. The endpoint's own host is for this side of the wall.
-        let environment = vec![
+        let mut environment = vec![
             "PGHOST=/var/run/postgresql".to_owned(),
             "PGPORT=5432".to_owned(),
             format!("PGUSER={}", endpoint.user),
@@ -44,6 +44,9 @@ impl Tools for ContainerTools<'_> {
             "LC_ALL=C".to_owned(),
             "PGCLIENTENCODING=UTF8".to_owned(),
         ];
+        let options = endpoint.own_environment().into_iter();
+        let options = options.filter(|(name, _)| *name == "PGOPTIONS");
+        environment.extend(options.map(|(name, value)| format!("{name}={value}")));
         let mut command = vec![
             "/bin/sh".to_owned(),
             "-c".to_owned(),

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::base::Base;
 use super::container::Container;
 use super::engine::Engine;
 use super::entrance::Entrance;
 use super::exec::ContainerTools;
-use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
-use crate::stage::{Endpoint, Host, Link, Network, Secret, Tools};
+use crate::stage::{Endpoint, Host, Link, Network, Quiet, Secret, Tools};
 use crate::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(25);
@@ -26,19 +26,19 @@ pub(super) async fn ready(
     engine: &Engine,
     container: &Container,
     patience: Duration,
-    admin: &Admin,
-    network: Network,
+    base: &Base,
     entrance: &mut Entrance,
 ) -> Result<Endpoint> {
     let begun = Instant::now();
-    let (host, port) = 'up: loop {
-        let addresses = match network {
+    let mut endpoint = 'up: loop {
+        let addresses = match base.request.network {
             Network::Closed => entrance.addresses(engine, container).await?,
             Network::Open => container.addresses(engine).await?,
         };
         for (host, port) in &addresses {
-            if listens(host, *port).await && entrance.is_final(host, *port, admin).await {
-                break 'up (host.clone(), *port);
+            let endpoint = superuser(base, host, *port);
+            if listens(host, *port).await && entrance.is_final(&endpoint).await {
+                break 'up endpoint;
             }
         }
         alive(engine, container).await?;
@@ -68,14 +68,6 @@ pub(super) async fn ready(
     };
 
     let password = password();
-    let mut endpoint = Endpoint {
-        host,
-        port,
-        user: admin.superuser.clone(),
-        password: None,
-        database: admin.database.clone(),
-        link: Link::default(),
-    };
     set_password(engine, container, &endpoint, &password, begun + patience).await?;
     endpoint.password = Some(password);
     loop {
@@ -93,6 +85,21 @@ pub(super) async fn ready(
             .details(container.log(engine, 20).await));
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The superuser there, before it has a password.
+fn superuser(base: &Base, host: &Host, port: u16) -> Endpoint {
+    Endpoint {
+        host: host.clone(),
+        port,
+        user: base.admin.superuser.clone(),
+        password: None,
+        database: base.admin.database.clone(),
+        link: Link {
+            quiet: Quiet::of_major(base.image.postgres_major),
+            ..Link::default()
+        },
     }
 }
 

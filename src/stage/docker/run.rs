@@ -136,15 +136,7 @@ async fn bring_up(
     };
     let broken_limits = limits::broken(engine, container, &base.limits).await?;
     watch.phase("starting the server");
-    let server = ready::ready(
-        engine,
-        container,
-        START,
-        &base.admin,
-        base.request.network,
-        entrance,
-    )
-    .await?;
+    let server = ready::ready(engine, container, START, base, entrance).await?;
     let endpoint = server.in_database(&base.request.database);
     Ok((endpoint, cloned, broken_limits))
 }

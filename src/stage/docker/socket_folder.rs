@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -22,7 +22,11 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn make() -> std::io::Result<Self> {
-        let at = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let at = tempfile::Builder::new()
+            .prefix(PREFIX)
+            // Whatever the umask: the sockets inside ask for no password.
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()?;
         // Whoever sweeps sees no lock, or one that is held.
         let begun = at.path().join("lock.new");
         let lock = File::create_new(&begun)?;

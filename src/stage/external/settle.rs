@@ -9,7 +9,7 @@ use super::passfile::{self, Login};
 use super::{Around, service, url};
 use crate::stage::endpoint::{Binding, Link};
 use crate::stage::tls::{Indication, Mode, Negotiation, Oldest, Root, Tls, Wanted};
-use crate::stage::{Endpoint, Host, Secret};
+use crate::stage::{Endpoint, Host, Quiet, Secret};
 use crate::{Error, Result};
 
 const DEFAULT_PORT: u16 = 5432;
@@ -79,6 +79,7 @@ pub(super) fn settle(typed: &str, around: &Around<'_>) -> Result<Endpoint> {
                 .unwrap_or_default(),
             options: given.get("options").map(str::to_owned),
             patience: patience(&given)?,
+            quiet: Quiet::default(),
         },
     };
     if endpoint.password.is_none() {

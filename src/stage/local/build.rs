@@ -28,11 +28,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(1800);
 /// keeping. No autovacuum, since `Fill` vacuums by itself; no restart after a crash, so that the
 /// crash is seen. Segments are not recycled: with `max_wal_size` this large a base would carry
 /// gigabytes of them into each copy.
-const FILL_SETTINGS: [(&str, &str); 12] = [
+const FILL_SETTINGS: [(&str, &str); 13] = [
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("wal_level", "minimal"),
     ("max_wal_senders", "0"),
+    // No subscription of a dump is followed.
+    ("max_logical_replication_workers", "0"),
     ("archive_mode", "off"),
     ("max_wal_size", "4GB"),
     ("wal_recycle", "off"),

@@ -64,7 +64,7 @@ impl PgDump {
                 command.env_remove(&name);
             }
         }
-        let environment = endpoint.environment();
+        let environment = endpoint.own_environment();
         let output = command
             .args(arguments)
             .envs(
@@ -102,7 +102,11 @@ impl PgDump {
                 command.env_remove(&name);
             }
         }
-        let environment = endpoint.environment();
+        let environment = endpoint.own_environment();
+        let given = environment.iter().find(|(name, _)| *name == "PGOPTIONS");
+        let given = given.map(|(_, options)| options.clone());
+        let options: Vec<String> = given.into_iter().chain(dump.options.clone()).collect();
+        let options = (!options.is_empty()).then(|| options.join(" "));
         let mut child = command
             .args(["-c", include_str!("watched.sh"), "lockproof"])
             .arg(&self.program)
@@ -116,7 +120,7 @@ impl PgDump {
                     .filter(|(name, _)| *name != "DATABASE_URL"),
             )
             .env("PGAPPNAME", "lockproof snapshot")
-            .envs(dump.options.iter().map(|options| ("PGOPTIONS", options)))
+            .envs(options.map(|options| ("PGOPTIONS", options)))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::stage::{Request, shaping};
 
 /// Raised when bases are made in a way that older ones were not.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 pub(super) const MARKER: &str = "base.json";
 
 /// What `base.json` says.

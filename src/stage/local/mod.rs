@@ -44,8 +44,8 @@ use spare::Spare;
 
 use super::connect::{connect, quoted};
 use super::{
-    CloneMethod, Cloned, Endpoint, Fill, Host, Link, NetworkFacts, Request, RunningStage, Secret,
-    Unit, Watch,
+    CloneMethod, Cloned, Endpoint, Fill, Host, NetworkFacts, Request, RunningStage, Secret, Unit,
+    Watch,
 };
 use crate::{Error, Result};
 
@@ -213,7 +213,7 @@ async fn open_network(server: &Server, database: &str, network: &NetworkFacts) -
         user: server.admin().user,
         password: Some(Secret::new(password)),
         database: database.to_owned(),
-        link: Link::default(),
+        link: server.admin().link,
     };
     connect(&endpoint, "lockproof start")
         .await?

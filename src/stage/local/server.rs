@@ -14,7 +14,7 @@ use super::folder::{Folder, cannot};
 use super::user::Account;
 use crate::stage::admin::Admin;
 use crate::stage::connect::connect;
-use crate::stage::{Endpoint, Host, Link, NetworkFacts};
+use crate::stage::{Endpoint, Host, Link, NetworkFacts, Quiet};
 use crate::{Error, Result};
 
 /// How many lines of the log an error shows.
@@ -51,6 +51,7 @@ pub(super) struct Server {
     port: u16,
     sockets: PathBuf,
     admin: Admin,
+    quiet: Quiet,
     log: PathBuf,
     left_running: bool,
 }
@@ -141,6 +142,7 @@ impl Server {
             port,
             sockets: folder.sockets().to_owned(),
             admin: launch.admin.clone(),
+            quiet: Quiet::of_major(launch.installation.major),
             log,
             left_running: false,
         })
@@ -154,7 +156,10 @@ impl Server {
             user: self.admin.superuser.clone(),
             password: None,
             database: database.to_owned(),
-            link: Link::default(),
+            link: Link {
+                quiet: self.quiet.clone(),
+                ..Link::default()
+            },
         }
     }
 

@@ -61,7 +61,7 @@ impl Tools for LocalTools {
             .account
             .command_in(&path, &network, &sockets)?
             .args(args)
-            .envs(endpoint.environment())
+            .envs(endpoint.own_environment())
             .env("PGCLIENTENCODING", "UTF8")
             .env("PGAPPNAME", format!("lockproof {program}"))
             .stdin(if stdin.is_some() {
