@@ -30,6 +30,7 @@ mod reading;
 mod restore;
 mod restrict;
 mod roles;
+mod script;
 mod sizes;
 mod tangled;
 mod toc;
