@@ -66,7 +66,12 @@ pub(super) fn look(
             ))
             .help("take one of the database with `pg_dump --format=custom`"));
         }
-        outcome.map_err(|refused| refused.of(path))?;
+        // A command that the end of the file cuts off is no command yet.
+        let is_cut_off = read == 0 && seen.by_pg_dump && !seen.complete;
+        match outcome {
+            Err(_) if is_cut_off => break,
+            outcome => outcome.map_err(|refused| refused.of(path))?,
+        }
         if read == 0 {
             break;
         }

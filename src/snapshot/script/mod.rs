@@ -5,6 +5,10 @@
 //! force depends on what only the server knows, it refuses the text rather than guess. It streams: a line outside
 //! quotes is all that it holds.
 
+#[cfg(test)]
+mod against_psql;
+#[cfg(test)]
+mod model;
 mod refused;
 mod scan;
 mod settings;
