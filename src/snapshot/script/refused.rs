@@ -51,6 +51,11 @@ impl Refused {
                 "connects to another database: the data would go there".to_owned(),
                 "take the dump without `--create`, or remove its `CREATE DATABASE` and `\\connect`",
             ),
+            // `pg_dump --create` writes it before a `\connect` whose name needs quotes.
+            Cause::Command(name) if name == "\\encoding" => (
+                format!("has `{name}`, a command of `psql`: no command of a dump is run"),
+                "take the dump without `--create`, or remove its `CREATE DATABASE`, `\\encoding` and `\\connect`",
+            ),
             Cause::Command(name) => (
                 format!("has `{name}`, a command of `psql`: no command of a dump is run"),
                 "take the dump with `pg_dump`, which writes none, or remove the command; in a literal or a row a backslash is no command",
