@@ -1,5 +1,7 @@
 //! What the words of `psql` and `pg_restore` come to, and what can be done about them.
 
+use super::script;
+
 /// The lines that tell of errors, each once.
 pub(super) fn errors_in(stderr: &[String]) -> Vec<&str> {
     stderr
@@ -23,7 +25,9 @@ pub(super) fn way_out(stderr: &[String], made_by: Option<&str>) -> Option<String
             .iter()
             .any(|line| parts.iter().any(|part| line.contains(part)))
     };
-    let help = if says(&["violates foreign key constraint"]) {
+    let help = if says(&[script::CHANGED]) {
+        "take the dump with `pg_dump --format=custom`, or use client programs of a minor release since August 2025, whose `psql` can be closed against commands".to_owned()
+    } else if says(&["violates foreign key constraint"]) {
         "rows refer to rows that the snapshot does not have: take it with a condition for the referring table as well (`--where`), or name the error in `restore.tolerate` and do without the constraint".to_owned()
     } else if says(&[
         "unsupported version (",

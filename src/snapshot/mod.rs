@@ -33,6 +33,7 @@ mod reading;
 mod restore;
 mod restrict;
 mod roles;
+mod script;
 mod sizes;
 mod subscriptions;
 mod tangled;

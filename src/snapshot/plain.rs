@@ -1,11 +1,12 @@
-//! Plain dumps: looked through once before the restore, streamed into `psql` after.
+//! Plain dumps: looked through once before the restore, streamed into `psql` after, and read both times
+//! by [the same reader](super::script), which lets no command of `psql` through.
 //!
 //! `psql` takes the end of a cut-off file for its end, even in the middle of a table's rows; so
 //! what `pg_dump` writes on the last line is looked for first.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,18 +21,17 @@ use super::detect::{Packing, damaged, unpack};
 use super::needs::Needs;
 use super::publishers::{self, Publishers};
 use super::roles;
+use super::script::{Reader, Session, Sink};
 use crate::{Error, Result};
 
-/// Longer lines are rows or literals: of them the start is enough.
-const LINE: usize = 64 * 1024;
+/// What is read of a file at once.
+const PIECE: usize = 256 * 1024;
 
 /// What a plain dump says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// The roles that its statements name.
     pub roles: BTreeSet<String>,
-    /// Where `\restrict` and `\unrestrict` stand in the unpacked stream: start and end.
-    pub restrictions: Vec<(u64, u64)>,
     /// How many indexes, keys and foreign keys it builds when the rows are in.
     pub built: u64,
     /// `Dumped from database version`, where it says so.
@@ -40,81 +40,92 @@ pub(super) struct Facts {
     pub needs: Needs,
 }
 
-/// Looks through a dump; refuses one that is cut off or not of one database.
+/// Looks through a dump; refuses one that is cut off, not of one database, or that would have `psql` run a command.
 pub(super) fn look(
     path: &Path,
     packing: Packing,
-    stream: impl Read + Send + 'static,
+    session: Session,
+    mut stream: impl Read + Send + 'static,
 ) -> Result<Facts> {
-    let shown = path.display();
-    let mut lines = Lines::new(stream);
-    let mut facts = Facts::default();
-    let mut by_pg_dump = false;
-    let mut complete = false;
-    let mut in_rows = false;
-    let mut publishers = Publishers::default();
-    while let Some(line) = lines
-        .next()
-        .map_err(|error| damaged(path, packing, error))?
-    {
-        if in_rows {
-            in_rows = line.bytes.trim_ascii_end() != b"\\.";
-            continue;
+    let mut reader = Reader::new(session);
+    let mut seen = Seen::default();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = match stream.read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            outcome => outcome.map_err(|error| damaged(path, packing, error))?,
+        };
+        let outcome = if read == 0 {
+            reader.end(&mut seen)
+        } else {
+            reader.push(&piece[..read], &mut seen)
+        };
+        if seen.of_a_cluster {
+            return Err(Error::stage(format!(
+                "`{}` is a dump of a whole cluster, made by `pg_dumpall`",
+                path.display()
+            ))
+            .help("take one of the database with `pg_dump --format=custom`"));
         }
-        facts.built += u64::from(builds(line.bytes));
-        publishers.line(line.number, line.bytes);
-        match line.bytes.first() {
-            Some(b'-') => match line.bytes.trim_ascii_end() {
-                b"-- PostgreSQL database dump" => by_pg_dump = true,
-                b"-- PostgreSQL database dump complete" => complete = true,
-                b"-- PostgreSQL database cluster dump" => {
-                    return Err(Error::stage(format!(
-                        "`{shown}` is a dump of a whole cluster, made by `pg_dumpall`"
-                    ))
-                    .help("take one of the database with `pg_dump --format=custom`"));
-                }
+        // A command that the end of the file cuts off is no command yet.
+        let is_cut_off = read == 0 && seen.by_pg_dump && !seen.complete;
+        match outcome {
+            Err(_) if is_cut_off => break,
+            outcome => outcome.map_err(|refused| refused.of(path))?,
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    if let Some(number) = seen.publishers.refused() {
+        let place = format!("line {number} of `{}`", path.display());
+        return Err(publishers::error(&place));
+    }
+    if reader.is_in_rows() || seen.by_pg_dump && !seen.complete {
+        return Err(Error::stage(format!(
+            "the dump `{}` is cut off: its last line is missing",
+            path.display()
+        ))
+        .help("copy or take it again, and compare its size with the original's"));
+    }
+    Ok(seen.facts)
+}
+
+/// What the lines of a dump say, those of its rows left out.
+#[derive(Debug, Default)]
+struct Seen {
+    facts: Facts,
+    by_pg_dump: bool,
+    complete: bool,
+    of_a_cluster: bool,
+    publishers: Publishers,
+}
+
+impl Sink for Seen {
+    fn line(&mut self, number: u64, line: &[u8]) {
+        self.publishers.line(number, line);
+        self.facts.built += u64::from(builds(line));
+        match line.first() {
+            Some(b'-') => match line.trim_ascii_end() {
+                b"-- PostgreSQL database dump" => self.by_pg_dump = true,
+                b"-- PostgreSQL database dump complete" => self.complete = true,
+                b"-- PostgreSQL database cluster dump" => self.of_a_cluster = true,
                 comment => {
                     if let Some(version) = comment.strip_prefix(b"-- Dumped from database version ")
                     {
-                        facts.server = Some(String::from_utf8_lossy(version).into_owned());
+                        self.facts.server = Some(String::from_utf8_lossy(version).into_owned());
                     }
                 }
             },
-            Some(b'\\') => {
-                if line.bytes.starts_with(b"\\connect ") || line.bytes.starts_with(b"\\c ") {
-                    return Err(Error::stage(format!(
-                        "line {} of `{shown}` connects to another database: the data would go there",
-                        line.number
-                    ))
-                    .help("take the dump without `--create`, or remove its `CREATE DATABASE` and `\\connect`"));
-                }
-                if line.bytes.starts_with(b"\\restrict ")
-                    || line.bytes.starts_with(b"\\unrestrict ")
-                {
-                    facts.restrictions.push((line.start, line.end));
-                }
-            }
-            Some(b'C') if line.bytes.starts_with(b"COPY ") => {
-                in_rows = line.bytes.trim_ascii_end().ends_with(b" FROM stdin;");
-            }
+            Some(b'C') if line.starts_with(b"COPY ") => {}
             Some(b'A' | b'G' | b'R' | b'C' | b'S') => {
-                let text = String::from_utf8_lossy(line.bytes);
-                roles::mentioned(&text, &mut facts.roles);
-                facts.needs.mentioned(&text);
+                let text = String::from_utf8_lossy(line);
+                roles::mentioned(&text, &mut self.facts.roles);
+                self.facts.needs.mentioned(&text);
             }
             _ => {}
         }
     }
-    if let Some(number) = publishers.refused() {
-        return Err(publishers::error(&format!("line {number} of `{shown}`")));
-    }
-    if in_rows || by_pg_dump && !complete {
-        return Err(Error::stage(format!(
-            "the dump `{shown}` is cut off: its last line is missing"
-        ))
-        .help("copy or take it again, and compare its size with the original's"));
-    }
-    Ok(facts)
 }
 
 /// Whether `pg_dump` has an index or a key built by this line.
@@ -130,62 +141,6 @@ fn builds(line: &[u8]) -> bool {
             && [" PRIMARY KEY ", " UNIQUE ", " FOREIGN KEY ", " EXCLUDE "]
                 .iter()
                 .any(|kind| has(kind))
-}
-
-struct Line<'a> {
-    bytes: &'a [u8],
-    number: u64,
-    start: u64,
-    end: u64,
-}
-
-/// Lines of any length in little memory.
-struct Lines<R> {
-    stream: BufReader<R>,
-    line: Vec<u8>,
-    number: u64,
-    offset: u64,
-}
-
-impl<R: Read> Lines<R> {
-    fn new(stream: R) -> Self {
-        Self {
-            stream: BufReader::with_capacity(256 * 1024, stream),
-            line: Vec::new(),
-            number: 0,
-            offset: 0,
-        }
-    }
-
-    fn next(&mut self) -> std::io::Result<Option<Line<'_>>> {
-        self.line.clear();
-        let start = self.offset;
-        loop {
-            let buffer = self.stream.fill_buf()?;
-            if buffer.is_empty() {
-                break;
-            }
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(buffer.len(), |end| end + 1);
-            let room = LINE.saturating_sub(self.line.len()).min(taken);
-            self.line.extend_from_slice(&buffer[..room]);
-            self.stream.consume(taken);
-            self.offset += taken as u64;
-            if end.is_some() {
-                break;
-            }
-        }
-        if self.offset == start {
-            return Ok(None);
-        }
-        self.number += 1;
-        Ok(Some(Line {
-            bytes: &self.line,
-            number: self.number,
-            start,
-            end: self.offset,
-        }))
-    }
 }
 
 /// How far a stream is.
@@ -218,31 +173,26 @@ pub(super) fn counted(path: &Path, packing: Packing) -> Result<(Box<dyn Read + S
     Ok((unpacked, progress))
 }
 
-/// A dump as a stream, unpacked on a thread of its own; `left_out` are ranges of the unpacked bytes.
+/// A dump as a stream, unpacked on a thread of its own; a script passes through its `reader`.
 pub(super) fn stream(
     path: &Path,
     packing: Packing,
-    left_out: Vec<(u64, u64)>,
+    mut reader: Option<Reader>,
 ) -> Result<(Stream, Progress)> {
     let (mut unpacked, progress) = counted(path, packing)?;
     let (sender, receiver) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
-        let mut offset = 0;
-        let mut buffer = vec![0; 256 * 1024];
+        let mut piece = vec![0; PIECE];
         loop {
-            let chunk = match unpacked.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(read) => {
-                    let chunk = without(&buffer[..read], offset, &left_out);
-                    offset += read as u64;
-                    Ok(chunk)
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
+            let read = match unpacked.read(&mut piece) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                outcome => outcome,
             };
+            let is_last = !matches!(read, Ok(1..));
+            let chunk = read.and_then(|read| through(reader.as_mut(), &piece[..read]));
             // An error is the last message; a receiver that is gone wants no more.
             let failed = chunk.is_err();
-            if sender.blocking_send(chunk).is_err() || failed {
+            if sender.blocking_send(chunk).is_err() || failed || is_last {
                 return;
             }
         }
@@ -254,22 +204,22 @@ pub(super) fn stream(
     Ok((stream, progress))
 }
 
-/// The bytes of a chunk that lie in none of the ranges.
-fn without(chunk: &[u8], offset: u64, ranges: &[(u64, u64)]) -> Bytes {
-    let mut kept = Vec::with_capacity(chunk.len());
-    let mut at = offset;
-    let end = offset + chunk.len() as u64;
-    let mut keep = |from: u64, to: u64| {
-        if from < to {
-            kept.extend_from_slice(&chunk[(from - offset) as usize..(to - offset) as usize]);
-        }
+/// What comes of a piece; an empty one is the end.
+fn through(reader: Option<&mut Reader>, piece: &[u8]) -> std::io::Result<Bytes> {
+    let Some(reader) = reader else {
+        return Ok(Bytes::copy_from_slice(piece));
     };
-    for (start, stop) in ranges {
-        keep(at, (*start).clamp(at, end));
-        at = (*stop).clamp(at, end);
-    }
-    keep(at, end);
-    kept.into()
+    let mut text = Vec::with_capacity(piece.len());
+    let outcome = if piece.is_empty() {
+        reader.end(&mut text)
+    } else {
+        reader.push(piece, &mut text)
+    };
+    // It was looked through: another file has this name by now.
+    outcome.map_err(|refused| {
+        std::io::Error::other(format!("line {} has changed meanwhile", refused.line))
+    })?;
+    Ok(text.into())
 }
 
 struct Counted {
@@ -319,8 +269,16 @@ mod tests {
     use std::io::Write;
     use tokio::io::AsyncReadExt;
 
+    use crate::snapshot::script::Closed;
+
+    const SESSION: Session = Session {
+        standard_strings: true,
+        knows_bodies: true,
+        closed_by: Closed::Restrict,
+    };
+
     fn look_at(path: &Path, packing: Packing) -> Result<Facts> {
-        look(path, packing, counted(path, packing)?.0)
+        look(path, packing, SESSION, counted(path, packing)?.0)
     }
 
     const WHOLE: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict a1B\n\n\
@@ -345,12 +303,6 @@ mod tests {
         assert_eq!(facts.roles.iter().collect::<Vec<_>>(), ["app"]);
         assert_eq!(facts.server.as_deref(), Some("15.20"));
         assert_eq!(facts.built, 2);
-        let cut: Vec<&str> = facts
-            .restrictions
-            .iter()
-            .map(|(start, end)| &WHOLE[*start as usize..*end as usize])
-            .collect();
-        assert_eq!(cut, ["\\restrict a1B\n", "\\unrestrict a1B\n"]);
     }
 
     #[test]
@@ -380,29 +332,40 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_stream_leaves_ranges_out_and_passes_the_rest() {
-        let text: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
-        let ranges = vec![(0, 3), (262_140, 262_150), (600_000, 900_000)];
-        let packed = zstd::encode_all(&text[..], 1).expect("packed");
-        let file = file(&packed);
-        let (mut stream, progress) =
-            stream(file.path(), Packing::Zstd, ranges.clone()).expect("a stream");
+    async fn streamed(path: &Path, packing: Packing, reader: Option<Reader>) -> Vec<u8> {
+        let (mut stream, progress) = stream(path, packing, reader).expect("a stream");
         let mut result = Vec::new();
         stream.read_to_end(&mut result).await.expect("read");
-        let expected: Vec<u8> = (0..text.len() as u64)
-            .filter(|at| !ranges.iter().any(|(from, to)| (from..to).contains(&at)))
-            .map(|at| text[at as usize])
-            .collect();
-        assert!(result == expected);
         assert_eq!(progress.done(), progress.total);
+        result
+    }
+
+    #[tokio::test]
+    async fn a_stream_passes_everything_and_a_script_all_but_its_restrictions() {
+        let rows = "a row \\N of a table\n".repeat(100_000);
+        let text = WHOLE.replace("\\connect data\n", &rows);
+        let packed = zstd::encode_all(text.as_bytes(), 1).expect("packed");
+        let file = file(&packed);
+        let as_it_is = streamed(file.path(), Packing::Zstd, None).await;
+        assert!(as_it_is == text.as_bytes());
+        let reader = Some(Reader::new(SESSION));
+        let read = streamed(file.path(), Packing::Zstd, reader).await;
+        let read = String::from_utf8(read).expect("text");
+        let (ours, rest) = read.split_once(" \\\\ ").expect("a key of ours");
+        let key = ours.strip_prefix("\\restrict ").expect("a restriction");
+        assert_eq!(key.len(), 32);
+        assert!(
+            rest == text
+                .replace("\\restrict a1B", "")
+                .replace("\\unrestrict a1B", "")
+        );
     }
 
     #[tokio::test]
     async fn a_stream_that_is_cut_off_ends_in_an_error() {
         let packed = zstd::encode_all(&vec![7_u8; 3_000_000][..], 1).expect("packed");
         let file = file(&packed[..packed.len() / 2]);
-        let (mut stream, _) = stream(file.path(), Packing::Zstd, Vec::new()).expect("a stream");
+        let (mut stream, _) = stream(file.path(), Packing::Zstd, None).expect("a stream");
         let mut result = Vec::new();
         assert!(stream.read_to_end(&mut result).await.is_err());
     }

@@ -14,7 +14,8 @@ use super::detect::{Format, Packing, damaged, detect, open};
 use super::follow::Follow;
 use super::found::Found;
 use super::needs::{self, Needs};
-use super::restrict::knows_restrict;
+use super::restrict;
+use super::script::{Closed, Reader, Session};
 use super::sizes::sizes;
 use super::watched::Watched;
 use super::{Filtered, Snapshot, collation, dumped, globals, plain, roles, toc, tolerated};
@@ -53,16 +54,15 @@ impl<T: Tools> Restore<'_, T> {
     }
 
     async fn plain(&self, packing: Packing) -> Result<()> {
-        let facts = self.look(packing).await?;
         let client = self.connect().await?;
+        let session = restrict::session(self.tools, self.endpoint, &client).await?;
+        if session.closed_by == Closed::Asking && !self.is_strict() {
+            return Err(restrict::cannot_tolerate(&self.file));
+        }
+        let facts = self.look(packing, session).await?;
         self.check(&client, &facts.needs, facts.server.as_deref())
             .await?;
         roles::create_missing(&client, &facts.roles, self.found, self.watch).await?;
-        let left_out = if knows_restrict(&client).await? {
-            Vec::new()
-        } else {
-            facts.restrictions
-        };
         let mut args = vec!["-X", "--quiet", "--no-password"];
         args.extend(["-v", "VERBOSITY=default", "--output=/dev/null"]);
         args.extend(["-v", self.if_strict("ON_ERROR_STOP=1", "ON_ERROR_STOP=0")]);
@@ -70,18 +70,18 @@ impl<T: Tools> Restore<'_, T> {
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let follow = Follow::plain(facts.built, &self.snapshot.manifest.name, self.watch);
         let output = self
-            .stream("psql", &args, packing, left_out, &follow)
+            .stream("psql", &args, packing, Some(Reader::new(session)), &follow)
             .await?;
         self.judge("psql", &output, facts.server.as_deref())
     }
 
     /// Looks through a plain dump.
-    async fn look(&self, packing: Packing) -> Result<plain::Facts> {
+    async fn look(&self, packing: Packing, session: Session) -> Result<plain::Facts> {
         let looking = format!("looking through `{}`", self.file.display());
         self.watch.measured(&looking, Unit::Bytes);
         let (stream, progress) = plain::counted(&self.file, packing)?;
         let path = self.file.clone();
-        let look = blocking(move || plain::look(&path, packing, stream));
+        let look = blocking(move || plain::look(&path, packing, session, stream));
         tokio::pin!(look);
         loop {
             tokio::select! {
@@ -102,13 +102,7 @@ impl<T: Tools> Restore<'_, T> {
             Course::new(&toc.items, &BTreeMap::new())
         });
         let output = self
-            .stream(
-                "pg_restore",
-                &args,
-                packing,
-                Vec::new(),
-                &self.follow(course),
-            )
+            .stream("pg_restore", &args, packing, None, &self.follow(course))
             .await?;
         self.judge(
             "pg_restore",
@@ -288,10 +282,10 @@ impl<T: Tools> Restore<'_, T> {
         program: &str,
         args: &[String],
         packing: Packing,
-        left_out: Vec<(u64, u64)>,
+        reader: Option<Reader>,
         follow: &Follow<'_>,
     ) -> Result<ToolOutput> {
-        let (stream, progress) = plain::stream(&self.file, packing, left_out)?;
+        let (stream, progress) = plain::stream(&self.file, packing, reader)?;
         let (watched, broken) = Watched::new(stream);
         let input: ToolInput = Box::new(watched);
         let outcome = self
