@@ -25,7 +25,7 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     let mut removed: Vec<String> = keeper::end_left();
     screen.phase("looking for what was left on the container engine");
     match Docker::connect().await {
-        Ok(docker) => removed.extend(docker.clean(sweep).await?),
+        Ok(docker) => removed.extend(docker.clean(sweep, &cache).await?),
         Err(error) => screen.say(&format!("no containers looked for: {error}")),
     }
     let shown = |path: &PathBuf| path.display().to_string();

@@ -48,10 +48,6 @@ fn killed_at(room: &Room, on: On, words: &str, more: &[&str]) {
     let pids: Vec<i32> = room.processes().into_iter().map(|(pid, _)| pid).collect();
     // Dropping it kills it.
     drop(run);
-    if on == On::Container {
-        // The engine goes on with what it was asked for last: that is there only a moment later.
-        std::thread::sleep(std::time::Duration::from_secs(2));
-    }
 
     room.lockproof(&["clean"]).expect(0, &[]);
     room.assert_clean();

@@ -79,7 +79,10 @@ async fn a_base_is_made_once_and_every_run_gets_a_clone_of_its_own() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].name, base.name());
     // A finished base is no rubbish, but can be removed.
-    room.docker.clean(Sweep::Abandoned).await.unwrap();
+    room.docker
+        .clean(Sweep::Abandoned, room.cache.path())
+        .await
+        .unwrap();
     assert_eq!(room.mine().await.len(), 1);
     // Not while it is used; somebody from outside may all the same.
     assert!(!room.docker.remove_base(base.name()).await.unwrap());
@@ -177,7 +180,11 @@ async fn an_interrupted_build_is_swept_or_made_anew() {
         "{left:?}"
     );
     assert!(left.iter().all(|l| l.owner == Owner::Gone), "{left:?}");
-    let removed = room.docker.clean(Sweep::Abandoned).await.unwrap();
+    let removed = room
+        .docker
+        .clean(Sweep::Abandoned, room.cache.path())
+        .await
+        .unwrap();
     assert!(removed.len() >= 2, "{removed:?}");
     assert!(room.mine().await.is_empty());
 
@@ -202,7 +209,10 @@ async fn an_interrupted_build_is_swept_or_made_anew() {
     }
     // The engine may still be at the last request.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    room.docker.clean(Sweep::Abandoned).await.unwrap();
+    room.docker
+        .clean(Sweep::Abandoned, room.cache.path())
+        .await
+        .unwrap();
     let left = room.mine().await;
     assert_eq!(left.len(), 1, "{left:?}");
 }

@@ -195,7 +195,10 @@ async fn a_kept_stage_stays_until_it_is_ended_as_told() {
     let password = stage.endpoint().password.clone().unwrap();
     let text = stage.keep();
     assert!(!text.contains(password.reveal()));
-    room.docker.clean(Sweep::Abandoned).await.unwrap();
+    room.docker
+        .clean(Sweep::Abandoned, room.cache.path())
+        .await
+        .unwrap();
     let left = room.mine().await;
     assert!(left.iter().any(|l| l.owner == Owner::Kept), "{left:?}");
 

@@ -17,7 +17,11 @@ async fn a_sweep_of_everything_spares_only_what_is_at_work() {
     let live = room.start(&base).await;
     let kept_name = kept.name().to_owned();
     kept.keep();
-    let removed = room.docker.clean(Sweep::Everything).await.unwrap();
+    let removed = room
+        .docker
+        .clean(Sweep::Everything, room.cache.path())
+        .await
+        .unwrap();
     assert!(
         removed.contains(&format!("container {kept_name}")),
         "{removed:?}"
@@ -28,7 +32,11 @@ async fn a_sweep_of_everything_spares_only_what_is_at_work() {
     live.stop().await.unwrap();
     let name = base.name().to_owned();
     drop(base);
-    let removed = room.docker.clean(Sweep::Everything).await.unwrap();
+    let removed = room
+        .docker
+        .clean(Sweep::Everything, room.cache.path())
+        .await
+        .unwrap();
     assert!(removed.contains(&format!("volume {name}")), "{removed:?}");
     assert!(room.mine().await.is_empty());
 }

@@ -89,7 +89,7 @@ pub(super) async fn prepare<F: Fill>(
     let key = key(request, &image.id, &source);
     let volume = format!("lockproof-base-{key}");
     let path = request.cache.join("locks").join(format!("base-{key}.lock"));
-    let lock = Lock::acquire(path, watch).await?;
+    let mut lock = Lock::acquire(path, watch).await?;
     let mut base = Base {
         reused: true,
         image,
@@ -137,12 +137,14 @@ pub(super) async fn prepare<F: Fill>(
         }
     }
     base.reused = false;
+    lock.making();
     let made = make(engine, &mut base, &key, &lock, &origin, fill, watch).await;
     if made.is_err() {
         // The first error is the one to tell; what this leaves, `clean` removes.
         let discarding = discard(engine, &base.volume, Some(&lock));
         engine.attended(discarding).await.ok();
     }
+    lock.made();
     made?;
     base.in_use = usage::take(&lock.labels("base", &request.run_id)).map(Arc::new);
     Ok(base)

@@ -1,11 +1,15 @@
 //! Finds and removes what runs left behind, by label.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
 
 use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
+
+use tokio::time::Instant;
 
 use super::base;
 use super::container;
@@ -14,6 +18,9 @@ use super::owner::{self, IMAGE, Lock, Owner, ROLE, RUN};
 use super::usage::{self, Claim};
 use crate::Result;
 
+/// From one look to the next, and how long it is looked at all.
+const PAUSE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// After so long nothing of another machine is taken for a run at work.
 const LONG_AGO: i64 = 24 * 3600;
 
@@ -88,8 +95,25 @@ pub(super) async fn list(engine: &Engine) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-pub(super) async fn clean(engine: &Engine, sweep: Sweep) -> Result<Vec<String>> {
+/// Looks until nothing more comes of what killed processes had asked for. `cache` has the locks of those.
+pub(super) async fn clean(engine: &Engine, sweep: Sweep, cache: &Path) -> Result<Vec<String>> {
     let mut removed = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let was_removed = removed.len();
+        let is_stuck = clean_once(engine, sweep, &mut removed).await?;
+        let is_done =
+            removed.len() == was_removed && !is_stuck && !owner::is_settling(&cache.join("locks"));
+        if is_done || Instant::now() > deadline {
+            return Ok(removed);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One look around. True: an unfinished base is still in use, as while its container is being removed.
+async fn clean_once(engine: &Engine, sweep: Sweep, removed: &mut Vec<String>) -> Result<bool> {
+    let mut is_stuck = false;
     for found in containers(engine, "label", ROLE).await? {
         let removable = match owner::owner(&found.labels) {
             Owner::Gone => true,
@@ -107,7 +131,9 @@ pub(super) async fn clean(engine: &Engine, sweep: Sweep) -> Result<Vec<String>> 
     }
     for (name, labels) in volumes(engine).await? {
         let gone = if role(&labels) == "base" {
-            remove_base(engine, &name, &labels, sweep).await?
+            let removal = remove_base(engine, &name, &labels, sweep).await?;
+            is_stuck |= removal == Removal::InUse && owner::owner(&labels) == Owner::Gone;
+            removal == Removal::Gone
         } else if owner::owner(&labels) == Owner::Alive {
             false
         } else {
@@ -117,7 +143,7 @@ pub(super) async fn clean(engine: &Engine, sweep: Sweep) -> Result<Vec<String>> 
             removed.push(format!("volume {name}"));
         }
     }
-    Ok(removed)
+    Ok(is_stuck)
 }
 
 /// Removes all containers and volumes of one run of this process, whatever their state.
@@ -135,7 +161,7 @@ pub(super) async fn remove_run(engine: &Engine, run_id: &str) -> Result<Vec<Stri
             continue;
         }
         let gone = if role(&labels) == "base" {
-            remove_base(engine, &name, &labels, Sweep::Abandoned).await?
+            remove_base(engine, &name, &labels, Sweep::Abandoned).await? == Removal::Gone
         } else {
             remove_volume(engine, &name).await?
         };
@@ -149,7 +175,8 @@ pub(super) async fn remove_run(engine: &Engine, run_id: &str) -> Result<Vec<Stri
 pub(super) async fn remove_base_named(engine: &Engine, name: &str) -> Result<bool> {
     for (found, labels) in volumes(engine).await? {
         if found == name && role(&labels) == "base" {
-            return remove_base(engine, name, &labels, Sweep::Everything).await;
+            let removal = remove_base(engine, name, &labels, Sweep::Everything).await?;
+            return Ok(removal == Removal::Gone);
         }
     }
     Ok(true)
@@ -217,30 +244,40 @@ pub(super) async fn bases(engine: &Engine) -> Result<Vec<(String, HashMap<String
     Ok(found)
 }
 
-/// Removes a base that is unfinished, or any. False: it stays.
+/// What became of a base that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    Gone,
+    /// It is good, or others' business.
+    Stays,
+    /// The engine says that a container has it.
+    InUse,
+}
+
+/// Removes a base that is unfinished, or any.
 async fn remove_base(
     engine: &Engine,
     name: &str,
     labels: &HashMap<String, String>,
     sweep: Sweep,
-) -> Result<bool> {
+) -> Result<Removal> {
     // Held until it is gone, so that nobody takes it for a good one meanwhile.
     let lock = match owner::lock_path(labels) {
         Some(path) if path.exists() => match Lock::try_acquire(&path) {
             Ok(Some(lock)) => Some(lock),
-            Ok(None) => return Ok(false),
+            Ok(None) => return Ok(Removal::Stays),
             Err(_) => None,
         },
         _ => None,
     };
     // So is this: a run may be between two replays.
     let _unused = match usage::claim(labels) {
-        Claim::Taken => return Ok(false),
+        Claim::Taken => return Ok(Removal::Stays),
         free @ Claim::Free(_) => free,
     };
     if sweep == Sweep::Abandoned {
         if lock.is_none() && owner::owner(labels) != Owner::Gone {
-            return Ok(false);
+            return Ok(Removal::Stays);
         }
         // Without its image no run will ask for it again.
         let image = labels.get(IMAGE).map_or("", String::as_str);
@@ -250,10 +287,13 @@ async fn remove_base(
             Err(error) => return Err(engine.failed("look for the base's image", error)),
         };
         if usable {
-            return Ok(false);
+            return Ok(Removal::Stays);
         }
     }
-    base::discard(engine, name, lock.as_ref()).await
+    Ok(match base::discard(engine, name, lock.as_ref()).await? {
+        true => Removal::Gone,
+        false => Removal::InUse,
+    })
 }
 
 async fn remove_volume(engine: &Engine, name: &str) -> Result<bool> {

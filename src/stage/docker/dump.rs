@@ -33,8 +33,7 @@ pub(super) async fn dump(
 ) -> Result<ToolOutput> {
     refuse_unreachable(engine, endpoint)?;
     let path = cache.join("locks").join(format!("dump-{run_id}.lock"));
-    let lock = Lock::try_acquire(&path)?
-        .ok_or_else(|| Error::defect(format!("`{}` is locked already", path.display())))?;
+    let lock = Lock::acquire_own(&path).await?;
     // The role of what a run has: removed with its lock file.
     let labels = lock.labels("run", run_id);
     let spec = Spec::script(&image.name, &image.id, "exec sleep 2147483647", Vec::new())

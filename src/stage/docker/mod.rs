@@ -40,7 +40,7 @@ pub use limits::Limits;
 pub use owner::Owner;
 pub use run::DockerStage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::stage::cached::Cached;
@@ -148,8 +148,8 @@ impl Docker {
     }
 
     /// Removes what was left behind; says what it removed, a line each.
-    pub async fn clean(&self, sweep: Sweep) -> Result<Vec<String>> {
-        clean::clean(&self.engine, sweep).await
+    pub async fn clean(&self, sweep: Sweep, cache: &Path) -> Result<Vec<String>> {
+        clean::clean(&self.engine, sweep, cache).await
     }
 
     /// Removes one base, by the name that `list_leftovers` and `Base::name` give. False: it is in use.

@@ -26,6 +26,15 @@ const LOCK: &str = "lockproof.owner.lock";
 /// What a stage that was left up on purpose has in its lock file.
 const KEPT: &str = "kept\n";
 
+/// What the lock file of a base has in it while that is made.
+const MAKING: &str = "making\n";
+
+/// How often a lock of our own is asked for that others only look at.
+const LOOKERS: u32 = 200;
+
+/// How long an engine may go on with a request whose asker is gone.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// What became of the process that made something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -63,6 +72,20 @@ impl Lock {
         }
     }
 
+    /// That of a file which nobody else asks for. Those who look whether a lock is held hold it for an instant.
+    pub(super) async fn acquire_own(path: &Path) -> Result<Self> {
+        for _ in 0..LOOKERS {
+            if let Some(lock) = Self::try_acquire(path)? {
+                return Ok(lock);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(Error::defect(format!(
+            "`{}` is locked already",
+            path.display()
+        )))
+    }
+
     /// None: somebody holds it.
     pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let refused = |error: std::io::Error| {
@@ -88,6 +111,18 @@ impl Lock {
         }
     }
 
+    /// Says that the engine is asked for things from now on: were this process killed, the last of them may be there
+    /// only a moment later.
+    pub(super) fn making(&mut self) {
+        let _ = self.file.set_len(0);
+        let _ = self.file.write_all(MAKING.as_bytes());
+    }
+
+    /// Nothing is being asked for any more.
+    pub(super) fn made(&mut self) {
+        let _ = self.file.set_len(0);
+    }
+
     /// Says that what this lock stands for stays up after the process.
     pub(super) fn keep(mut self) -> std::io::Result<()> {
         self.file.write_all(KEPT.as_bytes())
@@ -109,6 +144,30 @@ impl Lock {
     pub(super) fn is_of(&self, labels: &HashMap<String, String>) -> bool {
         lock_path(labels).is_some_and(|path| path == self.path)
     }
+}
+
+/// Whether an engine may still be at what a process in this folder of locks asked for before it was killed: its lock
+/// is free, says so, and is not old.
+pub(super) fn is_settling(locks: &Path) -> bool {
+    let is_fresh = |path: &Path| {
+        let changed = path.metadata().and_then(|facts| facts.modified()).ok();
+        let age = changed.and_then(|at| at.elapsed().ok());
+        age.is_none_or(|age| age < SETTLED)
+    };
+    let says =
+        |path: &Path, words: &str| std::fs::read_to_string(path).is_ok_and(|text| text == words);
+    let is_left = |path: &PathBuf| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let run = name.starts_with("lockproof-run-") && says(path, "");
+        let base = name.starts_with("base-") && says(path, MAKING);
+        (run || base) && is_fresh(path) && matches!(Lock::try_acquire(path), Ok(Some(_)))
+    };
+    let entries = std::fs::read_dir(locks).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| is_left(&path))
 }
 
 /// The labels of what this process makes without a lock, for a moment.

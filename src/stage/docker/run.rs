@@ -51,8 +51,7 @@ pub(super) async fn start(engine: &Engine, base: &Base, watch: &dyn Watch) -> Re
     // A run may start several times, and each start has its own name.
     let name = format!("lockproof-run-{run}-{:06x}", rand::random::<u32>() >> 8);
     let path = request.cache.join("locks").join(format!("{name}.lock"));
-    let lock = Lock::try_acquire(&path)?
-        .ok_or_else(|| Error::defect(format!("`{}` is locked already", path.display())))?;
+    let lock = Lock::acquire_own(&path).await?;
     let labels = lock.labels("run", &request.run_id);
     // The volume has no name of its own: the engine removes it together with the container.
     let mut entrance = Entrance::prepare(engine, request.network)?;
