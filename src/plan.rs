@@ -319,6 +319,8 @@ pub struct CommandWork {
     pub folder: PathBuf,
     /// Variables on top of the stage's `DATABASE_URL` and `PG*`.
     pub environment: BTreeMap<String, String>,
+    /// Whether it may find nothing to change.
+    pub may_do_nothing: bool,
 }
 
 /// What happens when `lock_timeout` strikes (SQLSTATE 55P03).

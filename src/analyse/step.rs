@@ -160,6 +160,7 @@ impl OpenStep {
                         argv,
                         status: None,
                         output: Vec::new(),
+                        effects: None,
                     },
                     Bracket {
                         opened: at,
@@ -172,6 +173,11 @@ impl OpenStep {
                     facts.status = status;
                     facts.output = output;
                     window.closed = at;
+                }
+            }
+            Event::CommandDid(effects) => {
+                if let Some((facts, _)) = &mut self.command {
+                    facts.effects = Some(effects);
                 }
             }
             Event::StepFinished {

@@ -257,6 +257,7 @@ impl Scenario<'_> {
             argv,
             folder,
             environment,
+            may_do_nothing: text.may_do_nothing.unwrap_or(false),
         })
     }
 

@@ -8,6 +8,7 @@ use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, Socket};
 
+use super::census;
 use super::refusal::{self, Failure, Way};
 use super::tls::{Connector, Mode, Negotiation};
 use crate::Result;
@@ -59,8 +60,12 @@ pub(crate) async fn open(endpoint: &Endpoint, application_name: &str) -> Result<
     let config = endpoint.config(application_name);
     let mut failures = Vec::new();
     for way in ways(endpoint) {
+        let counted = census::begin(endpoint);
         match attempt(endpoint, config.clone(), *way).await {
-            Ok(opened) => return Ok(opened),
+            Ok(opened) => {
+                counted.opened();
+                return Ok(opened);
+            }
             Err(failure) => {
                 let ends = !failure.lets_try_otherwise(*way);
                 failures.push((*way, failure));

@@ -9,6 +9,7 @@ mod beside;
 mod blocking;
 pub mod cache;
 mod cached;
+pub mod census;
 pub(crate) mod connect;
 mod contents;
 pub mod docker;

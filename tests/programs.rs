@@ -1,0 +1,200 @@
+//! The program of a step: it reaches the stage and does something there, or the run does not pass.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use support::report::{list, ran, ran_on, script};
+use support::server::Server;
+use support::{Room, has_server};
+
+/// A step of this program, with further lines.
+fn program(run: &[&str], more: &str) -> String {
+    format!("[[steps]]\nname = \"it\"\nrun = {run:?}\n{more}\n")
+}
+
+fn room() -> Room {
+    Room::with("CREATE TABLE numbers (id int);")
+}
+
+#[track_caller]
+fn exits(code: i32, room: &Room, step: &str, words: &[&str]) {
+    let (ran, _) = ran(room, step, ROOMY);
+    ran.expect(code, words);
+}
+
+/// Nothing here is about how long locks are held.
+const ROOMY: &[&str] = &["--budget", "30s"];
+const NO_SESSION: &str = "no session of it came to the stage";
+const NOTHING: &str = "nothing was done";
+
+#[test]
+fn a_program_that_never_connects_has_failed() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let words = [
+        "verdict: failed",
+        NO_SESSION,
+        "`DATABASE_URL`",
+        "${stage.url}",
+    ];
+    exits(4, &room, &program(&["true"], ""), &words);
+    exits(4, &room, &program(&["env"], ""), &words);
+    // Whatever it may do, it has to come.
+    exits(
+        4,
+        &room,
+        &program(&["true"], "may_do_nothing = true"),
+        &words,
+    );
+}
+
+#[test]
+fn a_program_that_goes_to_another_server_has_failed() {
+    if !has_server() {
+        return;
+    }
+    let other = Server::with_app("CREATE TABLE items (id int)");
+    let step = script(
+        "it",
+        &format!(
+            "psql -Xqd {} -c 'ALTER TABLE items ADD b int'",
+            other.url("app")
+        ),
+    );
+    let (ran, _) = ran(&room(), &step, ROOMY);
+    ran.expect(4, &["verdict: failed", NO_SESSION]);
+}
+
+#[test]
+fn a_program_that_changes_nothing_proves_nothing() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    for sql in [
+        "SELECT count(*) FROM items",
+        "BEGIN; ALTER TABLE items ADD b int; INSERT INTO numbers VALUES (1); ROLLBACK",
+        "CREATE TEMP TABLE mine AS SELECT * FROM items",
+        "DO $$ BEGIN CREATE TABLE t (id int); RAISE division_by_zero; EXCEPTION WHEN OTHERS THEN NULL; END $$",
+        "SET lock_timeout = '1s'",
+        "UPDATE items SET id = id WHERE false",
+    ] {
+        let run = ["psql", "-Xqc", sql];
+        let words = [
+            "verdict: unproven",
+            NOTHING,
+            "the snapshot may have this migration already",
+        ];
+        exits(5, &room, &program(&run, ""), &words);
+    }
+    let asks = ["psql", "-Xqc", "SELECT 1"];
+    exits(
+        0,
+        &room,
+        &program(&asks, "may_do_nothing = true"),
+        &["verdict: within"],
+    );
+}
+
+#[test]
+fn whatever_a_program_commits_is_something() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    for sql in [
+        "ALTER TABLE items ADD b int",
+        "INSERT INTO numbers SELECT n FROM generate_series(1, 10) n",
+        "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "COMMENT ON TABLE items IS 'these'",
+        "ALTER DATABASE app SET work_mem = '8MB'",
+        "CREATE ROLE somebody",
+        "SELECT lo_from_bytea(0, 'abc')",
+        "CREATE INDEX CONCURRENTLY ON items (id)",
+        "VACUUM items",
+    ] {
+        let run = ["psql", "-Xqc", sql];
+        exits(0, &room, &program(&run, ""), &["verdict: within"]);
+    }
+}
+
+#[test]
+fn a_program_of_several_sessions_under_names_of_its_own_is_counted() {
+    if !has_server() {
+        return;
+    }
+    let step = script(
+        "it",
+        "export PGAPPNAME=mine; psql -Xqc 'SELECT 1'; psql -Xqc 'INSERT INTO numbers VALUES (1), (2)'",
+    );
+    let (ran, report) = ran(&room(), &step, ROOMY);
+    ran.expect(0, &["verdict: within"]);
+    let effects = &report.step(0)["command"]["effects"];
+    assert_eq!(effects["sessions"], 2, "{effects}");
+    let changed = list(effects, "changed");
+    assert_eq!(changed.len(), 1, "{effects}");
+    assert_eq!(
+        (&changed[0]["relation"], &changed[0]["rows"]),
+        (&"numbers".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_replay_that_does_less_than_the_first_proves_nothing() {
+    if !has_server() {
+        return;
+    }
+    // It keeps its progress in a file, which a fresh clone knows nothing of.
+    let whole = "if test -e done; then psql -Xqc 'SELECT 1'; else touch done; psql -Xqc 'ALTER TABLE items ADD b int'; fi";
+    let part = "n=10; test -e done && n=9; touch done; psql -Xqc \"INSERT INTO numbers SELECT n FROM generate_series(1, $n) n\"";
+    for text in [whole, part] {
+        let (ran, report) = ran(
+            &room(),
+            &script("it", text),
+            &["--repeat", "2", "--budget", "30s"],
+        );
+        ran.expect(
+            5,
+            &["verdict: unproven", "did less than in an earlier replay"],
+        );
+        let repeats = list(&report.step(0)["repeats"], "verdicts");
+        assert_ne!(repeats.len(), 1, "{report}");
+    }
+    let same = "psql -Xqc 'ALTER TABLE items ADD b int; INSERT INTO numbers VALUES (1)'";
+    let (ran, _) = ran(
+        &room(),
+        &script("it", same),
+        &["--repeat", "2", "--budget", "30s"],
+    );
+    ran.expect(0, &["verdict: within"]);
+}
+
+#[test]
+fn on_a_server_of_others_it_is_no_different() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::with_app("CREATE TABLE items (id int)");
+    let on = |step: &str| ran_on(&Room::new(), &server, step, ROOMY).0;
+    on(&program(&["true"], "")).expect(4, &["verdict: failed", NO_SESSION]);
+    on(&program(&["psql", "-Xqc", "SELECT 1"], "")).expect(5, &[NOTHING]);
+    let adds = program(&["psql", "-Xqc", "ALTER TABLE items ADD b int"], "");
+    on(&adds).expect(0, &["verdict: within"]);
+}
+
+#[test]
+fn beside_strangers_a_change_may_be_theirs() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::with_app("CREATE TABLE items (id int); CREATE TABLE others (id int)");
+    let writes = "DO $$ BEGIN FOR n IN 1..400 LOOP INSERT INTO others VALUES (n); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END $$";
+    let beside =
+        |step: &str| server.beside(writes, || ran_on(&Room::new(), &server, step, ROOMY).0);
+    let asks = program(&["psql", "-Xqc", "SELECT pg_sleep(0.3)"], "");
+    beside(&asks).expect(5, &[NOTHING]);
+    let adds = program(&["psql", "-Xqc", "ALTER TABLE items ADD b int"], "");
+    beside(&adds).expect(0, &["others were on the server meanwhile"]);
+}
