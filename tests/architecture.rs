@@ -47,6 +47,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
+            // Which `${stage.…}` a program may be given.
+            "stage::placeholder",
         ],
     ),
     (
@@ -129,6 +131,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sql",
             "stage::Endpoint",
             "stage::Watch",
+            // Why an argument of a program cannot be filled in.
+            "stage::placeholder",
         ],
     ),
     (

@@ -109,7 +109,7 @@ fn whatever_a_program_commits_is_something() {
         "INSERT INTO numbers SELECT n FROM generate_series(1, 10) n",
         "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "COMMENT ON TABLE items IS 'these'",
-        "ALTER DATABASE app SET work_mem = '8MB'",
+        "ALTER ROLE CURRENT_USER SET work_mem = '8MB'",
         "CREATE ROLE somebody",
         "SELECT lo_from_bytea(0, 'abc')",
         "CREATE INDEX CONCURRENTLY ON items (id)",

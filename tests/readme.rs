@@ -41,6 +41,7 @@ fn plan(folder: &Path, arguments: &[&str]) -> Planned {
         panic!("another command")
     };
     let surroundings = Surroundings {
+        path: std::env::var_os("PATH"),
         working_folder: folder.to_owned(),
         home: Some(PathBuf::from("/home/u")),
         cache_home: None,

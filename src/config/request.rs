@@ -98,6 +98,7 @@ impl Request<'_> {
             variables: &variables,
             policy: &policy,
             patience,
+            path: self.surroundings.path.as_deref(),
         }
         .steps(&typed.steps, notes)?;
         let server = if self.choice.is_somebody_else_s() || snapshot.hooks.is_some() {

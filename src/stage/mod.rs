@@ -20,6 +20,7 @@ pub mod hooked;
 mod lines;
 pub mod local;
 pub mod physical;
+pub mod placeholder;
 pub mod provider;
 mod prune;
 mod refusal;

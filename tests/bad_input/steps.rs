@@ -243,7 +243,7 @@ fn a_command_that_ends_with_three() {
     assert!(
         report["steps"][0]["command"]["output"]
             .to_string()
-            .contains("to postgres://")
+            .contains("to postgresql://")
     );
     let password = room.read("password");
     let password = password.trim();

@@ -69,7 +69,7 @@ fn whose_output_has_no_password_in_any_form() {
     let recording = room.path("recording").display().to_string();
     let arguments = ["--record", &*recording];
     let ran = run(&room, &url, &[("PGPASSWORD", "s3/cr@t")], &arguments);
-    ran.expect(4, &["to postgres://known:***@", "as ***"]);
+    ran.expect(4, &["to postgresql://known:***@", "as ***"]);
     for text in [ran.said(), room.read("recording")] {
         assert!(!text.contains("s3/cr") && !text.contains("s3%2F"), "{text}");
     }

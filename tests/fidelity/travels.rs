@@ -81,7 +81,7 @@ fn the_migration_s_sessions_have_production_s_settings_and_the_report_shows_them
     assert!(whole.contains("holds on these tables prove nothing about production's size"));
     // The role's password is ours, and as secret as the superuser's.
     assert!(
-        whole.contains("app_owner postgres://app_owner:***@"),
+        whole.contains("app_owner postgresql://app_owner:***@"),
         "{whole}"
     );
     assert!(!whole.contains("SCRAM"));
