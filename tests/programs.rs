@@ -198,3 +198,43 @@ fn beside_strangers_a_change_may_be_theirs() {
     let adds = program(&["psql", "-Xqc", "ALTER TABLE items ADD b int"], "");
     beside(&adds).expect(0, &["others were on the server meanwhile"]);
 }
+
+#[test]
+fn what_is_typed_for_the_stage_is_put_in_and_never_written() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    // Nothing of the environment tells psql the way.
+    let text = "printf %s \"$SECRET\" > ../password; env -i PATH=\"$PATH\" PGPASSWORD=\"$SECRET\" psql -Xq \
+                -h ${stage.host} -p ${stage.port} -U ${stage.user} -d ${stage.database} -c \"$0\"; \
+                test \"$MINE\" = \"$DATABASE_URL\"";
+    let step = format!(
+        "[[steps]]\nname = \"it\"\nrun = [\"sh\", \"-ec\", {text:?}, \"INSERT INTO numbers VALUES (1)\", \"${{stage.password}}\"]\n\
+         env = {{ SECRET = \"${{stage.password}}\", MINE = \"${{stage.url}}\" }}\n"
+    );
+    let recording = room.path("run.jsonl").display().to_string();
+    let (ran, report) = ran(&room, &step, &[ROOMY, &["--record", &recording]].concat());
+    ran.expect(0, &["verdict: within"]);
+    let argv = &report.step(0)["command"]["argv"];
+    assert!(argv.to_string().contains("${stage.host}"), "{argv}");
+    let password = room.read("password");
+    assert!(password.len() > 20, "{password:?}");
+    for text in [ran.said(), room.read("report.json"), room.read("run.jsonl")] {
+        assert!(!text.contains(&password), "the password in {text}");
+    }
+}
+
+#[test]
+fn a_program_that_fails_is_told_by_its_status_and_by_whether_it_came() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let words = ["exited with status 3", NO_SESSION];
+    exits(4, &room, &script("it", "exit 3"), &words);
+    let step = script("it", "psql -Xqc 'INSERT INTO numbers VALUES (1)'; exit 3");
+    let (ran, _) = ran(&room, &step, ROOMY);
+    ran.expect(4, &["exited with status 3"]);
+    assert!(!ran.said().contains(NO_SESSION), "{ran:?}");
+}
