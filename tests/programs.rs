@@ -3,13 +3,18 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use support::report::{list, ran, ran_on, script};
+use support::report::{list, ran, ran_on};
 use support::server::Server;
 use support::{Room, has_server};
 
 /// A step of this program, with further lines.
 fn program(run: &[&str], more: &str) -> String {
     format!("[[steps]]\nname = \"it\"\nrun = {run:?}\n{more}\n")
+}
+
+/// A step of a shell's script.
+fn script(name: &str, text: &str) -> String {
+    format!("[[steps]]\nname = \"{name}\"\nrun = [\"sh\", \"-c\", '''{text}''']\n")
 }
 
 fn room() -> Room {
