@@ -3,6 +3,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use serde_json::{Value, json};
 use support::report::{list, ran, ran_on};
 use support::server::Server;
 use support::{Room, has_server};
@@ -242,4 +243,78 @@ fn a_program_that_fails_is_told_by_its_status_and_by_whether_it_came() {
     let (ran, _) = ran(&room, &step, ROOMY);
     ran.expect(4, &["exited with status 3"]);
     assert!(!ran.said().contains(NO_SESSION), "{ran:?}");
+}
+
+/// What was recorded of a program that altered a table, with what it did told as in `effects`, one repeat each.
+fn recorded(may_do_nothing: bool, effects: &[Option<Value>]) -> String {
+    let lines: Vec<Value> = include_str!("recordings/command.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let of = |line: &Value, event: &str| line["event"] == event;
+    let [mut header, stage] = [lines[0].clone(), lines[1].clone()];
+    header["repeat"] = effects.len().into();
+    header["steps"][0]["may_do_nothing"] = may_do_nothing.into();
+    let mut told = vec![header, stage];
+    for (repeat, effects) in effects.iter().enumerate() {
+        let replay = lines[2..].iter().filter(|line| !of(line, "run_finished"));
+        for line in replay {
+            let mut line = line.clone();
+            if of(&line, "replay_started") {
+                line["replay"] = (repeat + 1).into();
+                line["repeat"] = (repeat + 1).into();
+            }
+            if let (true, Some(effects)) = (of(&line, "step_finished"), effects) {
+                let mut did = effects.clone();
+                did["event"] = "command_did".into();
+                told.push(did);
+            }
+            told.push(line);
+        }
+    }
+    told.extend(lines.last().cloned());
+    told.iter().map(|line| line.to_string() + "\n").collect()
+}
+
+#[test]
+fn a_recording_is_judged_by_what_the_program_did() {
+    let room = Room::new();
+    let altered = json!({"came": true, "sessions": 1, "changed": [{"relation": "a", "rows": 10}], "catalogues": ["pg_class"]});
+    let mut fewer = altered.clone();
+    fewer["changed"][0]["rows"] = 9.into();
+    let nothing = json!({"came": true, "sessions": 1});
+    let unknown = json!({"unread": "canceling statement due to lock timeout"});
+    let unseen = json!({});
+    let did = |effects: &[&Value]| -> Vec<Option<Value>> {
+        effects.iter().map(|value| Some((*value).clone())).collect()
+    };
+    for (may_do_nothing, effects, code, words) in [
+        // An older recording does not say.
+        (false, vec![None], 0, "within"),
+        (false, did(&[&altered]), 0, "within"),
+        (false, did(&[&nothing]), 5, NOTHING),
+        (true, did(&[&nothing]), 0, "within"),
+        (true, did(&[&unseen]), 5, "nothing tells whether a session"),
+        (false, did(&[&unknown]), 5, "could not be read"),
+        (false, did(&[&altered, &altered]), 0, "within"),
+        (false, did(&[&altered, &fewer]), 5, "did less"),
+        (
+            false,
+            did(&[&altered, &nothing]),
+            5,
+            "changed nothing this time",
+        ),
+        (
+            true,
+            did(&[&altered, &nothing]),
+            5,
+            "changed nothing this time",
+        ),
+        (false, did(&[&fewer, &altered]), 0, "within"),
+    ] {
+        let recording = room.file("run.jsonl", recorded(may_do_nothing, &effects));
+        let recording = recording.display().to_string();
+        room.lockproof(&["judge", &recording])
+            .expect(code, &[words]);
+    }
 }
