@@ -5,6 +5,7 @@
 //! judged like that by itself, and the worst counts. A gate fails closed.
 
 mod doubt;
+mod effects;
 mod failed;
 pub mod impact;
 mod shut_out;
@@ -18,7 +19,7 @@ use crate::pg::LockMode;
 use crate::plan::{Level, OnWarning, Policy};
 use crate::recording::format::{Outcome, StepHeader, Trace};
 
-pub use doubt::{Doubt, Presence};
+pub use doubt::{Doubt, Missing, Presence};
 pub use impact::Felt;
 pub use shut_out::ShutOut;
 
@@ -386,7 +387,9 @@ fn judge_step(
             kind: FindingKind::Felt(felt),
         });
     }
-    for (doubt, outcome) in doubt::judge(&timeline.header, replay, facts, limits) {
+    let doubts = doubt::judge(&timeline.header, replay, facts, limits);
+    let doubts = doubts.into_iter().chain(effects::judge(timeline, facts));
+    for (doubt, outcome) in doubts {
         verdict = worse(outcome, verdict);
         findings.push(Finding {
             level: match outcome {

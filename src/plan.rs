@@ -323,6 +323,8 @@ pub struct CommandWork {
     pub environment: BTreeMap<String, String>,
     /// What it may reach.
     pub network: Network,
+    /// Whether it may find nothing to change.
+    pub may_do_nothing: bool,
 }
 
 /// What happens when `lock_timeout` strikes (SQLSTATE 55P03).

@@ -49,6 +49,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
+            // Which `${stage.…}` a program may be given.
+            "stage::placeholder",
         ],
     ),
     (
@@ -69,6 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::format",
             "recording::traffic",
             "stage::Network",
+            // Only an external server has strangers who write beside the migration.
+            "stage::StageKind",
         ],
     ),
     (
@@ -136,6 +140,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Watch",
             "stage::enclosure",
             "stage::relay",
+            // Why an argument of a program cannot be filled in.
+            "stage::placeholder",
         ],
     ),
     (

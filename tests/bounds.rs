@@ -226,6 +226,7 @@ fn header() -> Header {
             impact: Default::default(),
             wrap: Some(Wrap::AsWritten),
             by_key: None,
+            may_do_nothing: false,
         }],
         traffic: None,
         disturbances: Vec::new(),

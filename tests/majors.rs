@@ -198,7 +198,7 @@ fn dump(room: &Room, sql: &str, format: &str) {
         .program("pg_dump");
     let file = room.path("snapshot/newer.dump");
     let run = format!(
-        "[[steps]]\nname = \"dump\"\nrun = [\"{}\", \"{format}\", \"-f\", \"{}\"]\n",
+        "[[steps]]\nname = \"dump\"\nmay_do_nothing = true\nrun = [\"{}\", \"{format}\", \"-f\", \"{}\"]\n",
         program.display(),
         file.display()
     );

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
@@ -40,7 +41,14 @@ fn plan(folder: &Path, arguments: &[&str]) -> Planned {
     let Command::Run(run) = cli.command else {
         panic!("another command")
     };
+    // The example's program need not be on this machine.
+    let tools = folder.join("tools");
+    std::fs::create_dir_all(&tools).expect("made");
+    let python = tools.join("python");
+    std::fs::write(&python, "").expect("written");
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).expect("set");
     let surroundings = Surroundings {
+        path: Some(tools.into()),
         working_folder: folder.to_owned(),
         home: Some(PathBuf::from("/home/u")),
         cache_home: None,

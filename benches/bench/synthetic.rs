@@ -53,6 +53,7 @@ pub fn header(course: Course) -> Header {
             budgets: Vec::new(),
             wrap: Some(Wrap::Autocommit),
             by_key: None,
+            may_do_nothing: false,
         }],
         traffic: None,
         disturbances: Vec::new(),

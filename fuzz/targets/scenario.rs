@@ -53,6 +53,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         working_folder: folder,
         home: Some(PathBuf::from("/home/u")),
         cache_home: None,
+        path: None,
         root: false,
     };
     match plan_in(&asked, &surroundings) {

@@ -27,7 +27,7 @@ use crate::clock::Mono;
 use crate::pg::LockMode;
 use crate::plan::Warmth;
 use crate::recording::format::{
-    Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
+    Effects, Event, Header, Outcome, Poll, Quantiles, SnapshotFacts, StatementError, Trace,
 };
 use crate::recording::traffic::TrafficSummary;
 use crate::stage::{Cloned, NetworkFacts, StageKind};
@@ -192,6 +192,8 @@ pub struct CommandFacts {
     pub status: Option<i32>,
     /// Its last lines of output.
     pub output: Vec<String>,
+    /// What it did to the stage; None: a recording that does not say.
+    pub effects: Option<Effects>,
 }
 
 /// Whether a hold is surely of whom it is listed under.

@@ -161,6 +161,7 @@ impl OpenStep {
                         network,
                         status: None,
                         output: Vec::new(),
+                        effects: None,
                     },
                     Bracket {
                         opened: at,
@@ -173,6 +174,11 @@ impl OpenStep {
                     facts.status = status;
                     facts.output = output;
                     window.closed = at;
+                }
+            }
+            Event::CommandDid(effects) => {
+                if let Some((facts, _)) = &mut self.command {
+                    facts.effects = Some(effects);
                 }
             }
             Event::StepFinished {

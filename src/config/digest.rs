@@ -129,6 +129,8 @@ enum CanonicalWork<'a> {
         argv: &'a [String],
         folder: String,
         environment: &'a BTreeMap<String, String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        may_do_nothing: bool,
     },
 }
 
@@ -156,6 +158,7 @@ fn of_step<'a>(step: &'a Step, folder: &Path) -> CanonicalStep<'a> {
                     .display()
                     .to_string(),
                 environment: &command.environment,
+                may_do_nothing: command.may_do_nothing,
             },
         },
         budgets: in_order(&step.budgets),

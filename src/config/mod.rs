@@ -17,6 +17,7 @@ pub mod order;
 pub mod outputs;
 pub mod patience;
 mod pgbench;
+mod program;
 mod request;
 pub mod scenario;
 pub mod script;
@@ -32,6 +33,7 @@ pub mod variables;
 pub mod vars;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,6 +95,8 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// `XDG_CACHE_HOME`.
     pub cache_home: Option<PathBuf>,
+    /// `PATH`, where the programs of steps are looked for.
+    pub path: Option<OsString>,
     /// True if the process runs as root.
     pub root: bool,
 }
@@ -114,6 +118,7 @@ impl Surroundings {
                 .map_err(|error| Error::usage("the working directory is gone").because(error))?,
             home: folder("HOME"),
             cache_home: folder("XDG_CACHE_HOME"),
+            path: std::env::var_os("PATH"),
             root: nix::unistd::geteuid().is_root(),
         })
     }

@@ -48,7 +48,18 @@ impl Patience {
         let retry = match (retry(document, at, &typed.retry)?, typed.kind()) {
             (Some(own), _) => own,
             // A program's retries are its own.
-            (None, StepKind::Command) => Retry::default(),
+            (None, StepKind::Command) => {
+                if self.retry.is_some_and(|retry| retry.attempts > 1) {
+                    return Err(document
+                        .error(at, "is a program, which the scenario's `retry` cannot start again")
+                        .help(
+                            "a program may have done half of its work when `lock_timeout` strikes: let it try \
+                             again by itself and write `retry = { attempts = 1 }` here, or set `retry` at the \
+                             steps of kind `sql` and `batch` alone",
+                        ));
+                }
+                Retry::default()
+            }
             (None, _) => self.retry.unwrap_or_default(),
         };
         Ok((own.or(self.lock_timeout), retry))

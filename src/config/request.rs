@@ -99,6 +99,7 @@ impl Request<'_> {
             policy: &policy,
             patience,
             network: stage::network(self.run, typed.stage.network),
+            path: self.surroundings.path.as_deref(),
         }
         .steps(&typed.steps, notes)?;
         let server = if self.choice.is_somebody_else_s() || snapshot.hooks.is_some() {

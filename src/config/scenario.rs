@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::disturbances::DisturbanceText;
+use super::units;
 use crate::plan::{Level, StepKind, Warmth, Wrap};
 use crate::stage::Network;
 
@@ -115,6 +116,8 @@ pub struct StepText {
     pub env: Option<BTreeMap<String, Value>>,
     /// What it may reach; None: as `[stage]` says.
     pub network: Option<Network>,
+    /// Whether the program may find nothing to change.
+    pub may_do_nothing: Option<bool>,
     /// When `lock_timeout` strikes.
     pub retry: Option<RetryText>,
     /// Its own budgets.
@@ -204,11 +207,12 @@ impl StepText {
     /// The first key that is there and means nothing for the step's kind, and the kinds it is for.
     pub fn foreign_key(&self) -> Option<(&'static str, &'static [StepKind])> {
         use StepKind::{Batch, Command, Sql};
-        let keys: [(&str, bool, &[StepKind]); 13] = [
+        let keys: [(&str, bool, &[StepKind]); 14] = [
             ("run", self.run.is_some(), &[Command]),
             ("cwd", self.cwd.is_some(), &[Command]),
             ("env", self.env.is_some(), &[Command]),
             ("network", self.network.is_some(), &[Command]),
+            ("may_do_nothing", self.may_do_nothing.is_some(), &[Command]),
             ("batch_size", self.batch_size.is_some(), &[Batch]),
             ("sleep", self.sleep.is_some(), &[Batch]),
             ("after", self.after.is_some(), &[Batch]),
@@ -221,11 +225,20 @@ impl StepText {
                 self.statement_timeout.is_some(),
                 &[Sql, Batch],
             ),
-            ("retry", self.retry.is_some(), &[Sql, Batch]),
+            ("retry", self.retry_of_a_program(), &[Sql, Batch]),
         ];
         let kind = self.kind();
         keys.into_iter()
             .find(|(_, present, kinds)| *present && !kinds.contains(&kind))
             .map(|(key, _, kinds)| (key, kinds))
+    }
+
+    /// Whether a program is to be started again: one attempt is what it has anyhow.
+    fn retry_of_a_program(&self) -> bool {
+        let once = |retry: &RetryText| {
+            let attempts = retry.attempts.as_ref();
+            attempts.is_some_and(|attempts| units::count(attempts).is_ok_and(|count| count == 1))
+        };
+        self.retry.as_ref().is_some_and(|retry| !once(retry))
     }
 }

@@ -311,6 +311,7 @@ mod tests {
 
     fn surroundings(root: bool, home: Option<&str>, cache_home: Option<&str>) -> Surroundings {
         Surroundings {
+            path: None,
             working_folder: PathBuf::from("/w"),
             home: home.map(PathBuf::from),
             cache_home: cache_home.map(PathBuf::from),

@@ -1,6 +1,7 @@
 //! `[[steps]]` and plain files → `plan::Step`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use super::discover::beside;
 use super::document::{Document, KeyPath};
 use super::impact;
 use super::patience::Patience;
+use super::program;
 use super::scenario::StepText;
 use super::script::{self, Keyset, Origin, VariablesFrom};
-use super::suggest::listed;
+use super::suggest::{listed, nearest};
 use super::units::{self, Unfit};
 use crate::plan::{BatchWork, CommandWork, Impact, Policy, Retry, SqlWork, Step, StepKind, Work};
 use crate::stage::Network;
+use crate::stage::placeholder;
 use crate::{Error, Result};
 
 /// What libpq and the usual frameworks read: set by the stage, so that a command reaches it alone.
@@ -46,6 +49,8 @@ pub struct Scenario<'a> {
     pub patience: Patience,
     /// What their programs may reach unless they say otherwise.
     pub network: Network,
+    /// Where programs are looked for unless a step says otherwise.
+    pub path: Option<&'a OsStr>,
 }
 
 impl Scenario<'_> {
@@ -59,7 +64,7 @@ impl Scenario<'_> {
         let mut steps = Vec::with_capacity(typed.len());
         for (index, text) in typed.iter().enumerate() {
             let at = KeyPath::top("steps").index(index);
-            let step = self.step(&at, text)?;
+            let step = self.step(&at, text, notes)?;
             if !names.insert(step.name.clone()) {
                 let message = format!("is a second step named `{}`", step.name);
                 return Err(self
@@ -82,7 +87,7 @@ impl Scenario<'_> {
         Ok(steps)
     }
 
-    fn step(&self, at: &KeyPath, text: &StepText) -> Result<Step> {
+    fn step(&self, at: &KeyPath, text: &StepText, notes: &mut Vec<String>) -> Result<Step> {
         let kind = text.kind();
         if let Some((key, kinds)) = text.foreign_key() {
             let message = format!("means nothing in a step of kind `{}`", kind.name());
@@ -96,7 +101,7 @@ impl Scenario<'_> {
         let work = match kind {
             StepKind::Sql => Work::Sql(self.sql(at, text)?),
             StepKind::Batch => Work::Batch(self.batch(at, text)?),
-            StepKind::Command => Work::Command(self.command(at, text)?),
+            StepKind::Command => Work::Command(self.command(at, &name, text, notes)?),
         };
         let (lock_timeout, retry) = self.patience.of_step(self.document, at, text)?;
         Ok(Step {
@@ -212,7 +217,13 @@ impl Scenario<'_> {
         })
     }
 
-    fn command(&self, at: &KeyPath, text: &StepText) -> Result<CommandWork> {
+    fn command(
+        &self,
+        at: &KeyPath,
+        name: &str,
+        text: &StepText,
+        notes: &mut Vec<String>,
+    ) -> Result<CommandWork> {
         let argv = text.run.clone().unwrap_or_default();
         if argv.first().is_none_or(String::is_empty) {
             let (at, message) = match text.run {
@@ -235,6 +246,47 @@ impl Scenario<'_> {
                 .error(&at.key("cwd"), &message)
                 .help("paths start from the folder of the scenario file"));
         }
+        for (index, word) in argv.iter().enumerate() {
+            self.placeholders(&at.key("run").index(index), word)?;
+            if word.contains('\0') {
+                return Err(self.document.error(
+                    &at.key("run").index(index),
+                    "cannot be an argument: it has a zero byte",
+                ));
+            }
+        }
+        let environment = self.environment(at, text)?;
+        let path = environment.get("PATH").map(OsStr::new).or(self.path);
+        let place = program::Place {
+            folder: &folder,
+            path,
+        };
+        let found = program::find(&argv[0], place).map_err(|unfit| {
+            let message = format!("{} (step `{name}`)", unfit.message);
+            let error = self.document.error(&at.key("run"), &message);
+            match unfit.help {
+                Some(help) => error.help(help),
+                None => error,
+            }
+        })?;
+        if let Some(own) = program::of_project(&argv[0], &found, place) {
+            notes.push(format!(
+                "step `{name}` runs `{}`, and there is a virtual environment with `{}`: write that path if it is meant",
+                found.display(),
+                own.display()
+            ));
+        }
+        Ok(CommandWork {
+            argv,
+            folder,
+            environment,
+            network: text.network.unwrap_or(self.network),
+            may_do_nothing: text.may_do_nothing.unwrap_or(false),
+        })
+    }
+
+    /// The step's own variables; those that say where the server is may only say where the stage is.
+    fn environment(&self, at: &KeyPath, text: &StepText) -> Result<BTreeMap<String, String>> {
         let mut environment = BTreeMap::new();
         for (name, value) in text.env.iter().flatten() {
             let at = at.key("env").key(name);
@@ -243,25 +295,43 @@ impl Scenario<'_> {
                     .document
                     .error(&at, "cannot be an environment variable"));
             }
-            if AIMS_ELSEWHERE.contains(&name.as_str()) {
-                return Err(self
-                    .document
-                    .error(&at, "would aim the command at another server")
-                    .help("leave it out: the stage sets `DATABASE_URL` and the `PG…` variables itself"));
-            }
             let Some(value) = units::scalar(value).filter(|value| !value.contains('\0')) else {
                 return Err(self
                     .document
                     .error(&at, "has to be a string, an integer or a boolean"));
             };
+            self.placeholders(&at, &value)?;
+            if AIMS_ELSEWHERE.contains(&name.as_str()) && !aims_at_the_stage(name, &value) {
+                return Err(self
+                    .document
+                    .error(&at, "would aim the command at another server")
+                    .help(
+                        "leave it out: the stage sets `DATABASE_URL` and the `PG…` variables itself; where another \
+                         form is needed, build it from `${stage.host}`, `${stage.port}`, `${stage.user}`, \
+                         `${stage.password}` and `${stage.database}`",
+                    ));
+            }
             environment.insert(name.clone(), value);
         }
-        Ok(CommandWork {
-            argv,
-            folder,
-            environment,
-            network: text.network.unwrap_or(self.network),
-        })
+        Ok(environment)
+    }
+
+    /// Refuses a `${stage.…}` that nothing will be put in for.
+    fn placeholders(&self, at: &KeyPath, text: &str) -> Result<()> {
+        let wrong = placeholder::names(text).find(|name| !placeholder::NAMES.contains(name));
+        // A capital or a space before the dot is as wrong as one behind it.
+        let right = text.matches("${stage.").count();
+        let other = placeholder::names(text).count() > right;
+        let Some(wrong) = wrong.or(other.then_some("")) else {
+            return Ok(());
+        };
+        let known = placeholder::NAMES.map(|name| format!("${{stage.{name}}}"));
+        let help = match nearest(wrong.trim(), placeholder::NAMES) {
+            Some(name) if !wrong.is_empty() => format!("did you mean `${{stage.{name}}}`?"),
+            _ => format!("there are {}", listed(known.iter().map(String::as_str))),
+        };
+        let message = format!("uses `${{stage.{wrong}}}`, which is nothing of the stage");
+        Err(self.document.error(at, &message).help(help))
     }
 
     fn unit(
@@ -333,6 +403,17 @@ fn stem(file: &Path) -> String {
     file.file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+/// Whether a variable that says where the server is says that it is the stage.
+fn aims_at_the_stage(name: &str, value: &str) -> bool {
+    match name {
+        "DATABASE_URL" => placeholder::uses(value, &["host", "url"]),
+        "PGSERVICE" | "PGSERVICEFILE" => false,
+        _ => placeholder::NAMES
+            .iter()
+            .any(|part| value == format!("${{stage.{part}}}")),
+    }
 }
 
 /// True if something sets a `lock_timeout`, so that a retry can ever happen.

@@ -43,6 +43,47 @@ pub enum Doubt {
         /// Whether it ever was in place.
         presence: Presence,
     },
+    /// The program of the step was not seen to change anything.
+    NothingDone {
+        /// Sessions of it, where they could be counted.
+        sessions: Option<u64>,
+        /// Relations that were changed, and nothing tells by whom, or whether it was committed.
+        unclear: Vec<String>,
+    },
+    /// It may do nothing, and nothing tells whether it reached the stage.
+    NotSeen,
+    /// It did less than in an earlier replay.
+    DidLess {
+        /// What is missing, in the order of names.
+        missing: Vec<Missing>,
+    },
+    /// What it did could not be asked for.
+    EffectsUnread {
+        /// Why.
+        error: String,
+    },
+    /// Others were on the server, so that what changed may be theirs.
+    OthersToo,
+}
+
+/// What an earlier replay of a program did and a later one did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// It changed a relation.
+    Relation(String),
+    /// It changed more rows of it.
+    Rows {
+        /// The relation.
+        relation: String,
+        /// Rows of the earlier replay.
+        earlier: u64,
+        /// Rows of this one.
+        now: u64,
+    },
+    /// It changed one of the system's own tables.
+    Catalogue(String),
+    /// It changed anything at all.
+    Everything,
 }
 
 /// How much of a disturbance there was.

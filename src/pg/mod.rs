@@ -1,6 +1,7 @@
 //! PostgreSQL's vocabulary: lock modes, the catalogue, sessions. Judges nothing.
 
 pub mod catalog;
+pub mod effects;
 pub mod lock_mode;
 pub mod names;
 pub mod queries;

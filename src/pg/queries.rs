@@ -17,3 +17,11 @@ pub fn activity(server_major: u32) -> &'static str {
         include_str!("queries/activity_12.sql")
     }
 }
+/// Relations with what tells whether they were changed.
+pub const EFFECTS: &str = include_str!("queries/effects.sql");
+/// The system's own tables that tell of changes.
+pub const CATALOGUES: &str = include_str!("queries/catalogues.sql");
+/// How many sessions there ever were.
+pub const SESSIONS: &str = include_str!("queries/sessions.sql");
+/// Clients' sessions.
+pub const CLIENTS: &str = include_str!("queries/clients.sql");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::effects::{Changed, Effects};
 use super::traffic::{DisturbanceHeader, Request, Requests, TrafficHeader, TrafficSummary};
 use crate::clock::Mono;
 use crate::pg::LockMode;
@@ -98,6 +99,9 @@ pub struct StepHeader {
     /// Whether each batch begins after the last one's key. None: not a batch, or a recording that does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_key: Option<bool>,
+    /// Whether the program may change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_do_nothing: bool,
 }
 
 /// A poll: when it was sent, and when its answer was here. What it shows was true in between.
@@ -469,6 +473,8 @@ pub enum Event {
         /// Its last lines of output.
         output: Vec<String>,
     },
+    /// What the program did to the stage; told before the step's end.
+    CommandDid(Effects),
     /// A step ended.
     StepFinished {
         /// Its place in the header's list.

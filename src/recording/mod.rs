@@ -3,6 +3,7 @@
 //! A run writes it, `lockproof judge` reads it again. Analysis, verdict and every face of the
 //! report are pure functions of it.
 
+mod effects;
 pub mod format;
 pub mod read;
 pub mod traffic;

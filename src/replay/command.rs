@@ -16,6 +16,7 @@ use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::stage::Endpoint;
+use crate::stage::placeholder::Lacking;
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -36,7 +37,14 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
     let mut way = Way::lay(scene, work)?;
-    let spawned = spawn(&mut way, step, work).and_then(|program| {
+    let filled = match filled(&way.endpoint, work) {
+        Ok(filled) => filled,
+        Err(message) => {
+            course.outcome = failed(message, Vec::new());
+            return Ok(course);
+        }
+    };
+    let spawned = spawn(&mut way, step, &filled).and_then(|program| {
         way.open(scene)?;
         Ok(program)
     });
@@ -140,6 +148,26 @@ fn spawn(way: &mut Way, step: &Step, work: &CommandWork) -> std::io::Result<Kept
         .stderr(Stdio::piped());
     way.enter(command)?;
     start.spawn()
+}
+
+/// The program with what its arguments and its environment ask of the stage; what is told of it stays as it was typed.
+fn filled(endpoint: &Endpoint, work: &CommandWork) -> Result<CommandWork, String> {
+    let fill = |text: &String| {
+        endpoint.fill(text).map_err(|lacking| match lacking {
+            Lacking::Host => "`${stage.host}` has no value: the stage is reached by a Unix socket, not by TCP; let the \
+                              program use `DATABASE_URL` or `PGHOST`"
+                .to_owned(),
+            Lacking::Unknown => "a `${stage.…}` of the step is nothing of the stage".to_owned(),
+        })
+    };
+    let environment = work.environment.iter();
+    Ok(CommandWork {
+        argv: work.argv.iter().map(fill).collect::<Result<_, _>>()?,
+        environment: environment
+            .map(|(name, value)| Ok((name.clone(), fill(value)?)))
+            .collect::<Result<_, String>>()?,
+        ..work.clone()
+    })
 }
 
 /// `PGOPTIONS` where the step has a `lock_timeout`, so that all of its statements have it: what the server's address

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::model;
 use super::model::{
-    Batches, Blocked, Budget, Command, Evidence, Hold, Policy, Quantiles, Repeats, Report, Run,
-    SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step, Tool,
+    Batches, Blocked, Budget, Changed, Command, Effects, Evidence, Hold, Policy, Quantiles,
+    Repeats, Report, Run, SCHEMA_ID, SCHEMA_VERSION, Sampling, Scan, Span, Stage, Statement, Step,
+    Tool,
 };
 use super::text::{self, ms};
 use super::wording;
@@ -165,6 +166,7 @@ fn step(
             network_by: command.network.as_ref().map(|network| network.by.clone()),
             exit_status: command.status,
             output: command.output.clone(),
+            effects: command.effects.as_ref().map(effects),
         }),
         holds: facts
             .holds
@@ -183,6 +185,22 @@ fn step(
         unseen_ms_max: ms(facts.blind),
         evidence: evidence(facts),
         ..empty
+    }
+}
+
+fn effects(effects: &format::Effects) -> Effects {
+    let changed = effects.changed.iter().map(|changed| Changed {
+        relation: changed.relation.clone(),
+        rows: changed.rows,
+    });
+    Effects {
+        came: effects.came,
+        sessions: effects.sessions,
+        changed: changed.collect(),
+        catalogues: effects.catalogues.clone(),
+        unclear: effects.unclear.clone(),
+        others: effects.others,
+        unread: effects.unread.clone(),
     }
 }
 

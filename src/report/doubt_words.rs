@@ -3,7 +3,7 @@
 use super::felt_words::said;
 use super::text::{count, time};
 use super::wording::Words;
-use crate::judge::{Doubt, Presence};
+use crate::judge::{Doubt, Missing, Presence};
 
 /// Words a finding.
 pub fn words(doubt: &Doubt) -> Words<'static> {
@@ -75,5 +75,94 @@ pub fn words(doubt: &Doubt) -> Words<'static> {
                 Presence::Broke(_) => None,
             },
         ),
+        Doubt::NothingDone { sessions, unclear } => said(
+            "nothing-done",
+            format!(
+                "the program ended well, {}, and it was not seen to commit any change{}: nothing was done, so nothing \
+                 is proved",
+                match sessions {
+                    None => "it reached the stage as far as can be told".to_owned(),
+                    Some(1) => "one session of it came to the stage".to_owned(),
+                    Some(sessions) => format!("{} sessions of it came to the stage", count(*sessions)),
+                },
+                if unclear.is_empty() {
+                    String::new()
+                } else {
+                    format!(
+                        " (whether what changed in {} is its work and was committed cannot be told)",
+                        names(unclear)
+                    )
+                },
+            ),
+            Some(
+                "the snapshot may have this migration already: take one from before it; or say \
+                 `may_do_nothing = true` in the step",
+            ),
+        ),
+        Doubt::NotSeen => said(
+            "command-not-seen",
+            "the program may do nothing, but nothing tells whether a session of it came to the stage at all".to_owned(),
+            Some("let it keep the `application_name` that PGAPPNAME gives it, or run on a stage of PostgreSQL 14 or newer"),
+        ),
+        Doubt::DidLess { missing } => said(
+            "did-less",
+            format!(
+                "the program did less than in an earlier replay of the same step, so this replay proves nothing about \
+                 it: {}",
+                lacks(missing)
+            ),
+            Some(
+                "let it start from the database alone: what it keeps elsewhere, such as a file of its progress, is \
+                 still there when the next replay begins on a fresh clone",
+            ),
+        ),
+        Doubt::EffectsUnread { error } => said(
+            "effects-unknown",
+            format!("what the program did to the stage could not be read, so nothing is proved: {error}"),
+            Some("see to it that the program leaves nothing locked, such as a prepared transaction"),
+        ),
+        Doubt::OthersToo => said(
+            "others-too",
+            "others were on the server meanwhile: whether what changed is the program's work or theirs is not known"
+                .to_owned(),
+            Some("keep others off the server while it is measured"),
+        ),
+    }
+}
+
+/// At most so many names bear reading.
+const NAMES: usize = 5;
+
+fn names(all: &[String]) -> String {
+    let shown: Vec<String> = all
+        .iter()
+        .take(NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match all.len().saturating_sub(NAMES) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn lacks(missing: &[Missing]) -> String {
+    let one = |missing: &Missing| match missing {
+        Missing::Everything => "it changed nothing this time".to_owned(),
+        Missing::Relation(relation) => format!("`{relation}` was not changed this time"),
+        Missing::Catalogue(name) => format!("`pg_catalog.{name}` was not changed this time"),
+        Missing::Rows {
+            relation,
+            earlier,
+            now,
+        } => format!(
+            "{} rows of `{relation}` were changed, and {} earlier",
+            count(*now),
+            count(*earlier)
+        ),
+    };
+    let shown: Vec<String> = missing.iter().take(NAMES).map(one).collect();
+    match missing.len().saturating_sub(NAMES) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }

@@ -7,6 +7,7 @@ mod base;
 mod beside;
 mod company;
 mod conductor;
+mod effects;
 mod ground;
 mod limits;
 mod many;
@@ -141,6 +142,10 @@ fn header(plan: &Plan, notes: &[String], member: &Member) -> Header {
                 by_key: match &step.work {
                     Work::Batch(work) => Some(work.after.is_some()),
                     _ => None,
+                },
+                may_do_nothing: match &step.work {
+                    Work::Command(work) => work.may_do_nothing,
+                    _ => false,
                 },
             })
             .collect(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::beside::{Beside, Patience, Steps};
 use super::company::Member;
 use super::conductor::Conductor;
+use super::effects::{self, Before};
 use super::ground::Ground;
 use super::limits;
 use super::turns::{Most, Turn};
@@ -18,7 +19,7 @@ use crate::observe::{Sampler, Setup};
 use crate::pg::catalog::Catalog;
 use crate::pg::session::{Told, tell};
 use crate::pg::{LockMode, NEWEST_MAJOR, Session, names, queries};
-use crate::plan::{Keep, Plan, Step, Warmth, Work};
+use crate::plan::{CommandWork, Keep, Plan, Step, Warmth, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::replay::{self, Connection, Course, Scene};
 use crate::stage::provider::{Provider, Stage};
@@ -317,6 +318,13 @@ async fn steps(
         literals: run.plan.literals,
         watch: run.watch,
     };
+    let looks = effects::Scene {
+        observer,
+        endpoint: migration,
+        major: server.major,
+        external: matches!(run.ground.provider, Provider::External(_)),
+        plan: run.plan,
+    };
     run.watch.phase("reading the catalogue");
     let mut before = Catalog::read(&observer.client)
         .await
@@ -339,19 +347,32 @@ async fn steps(
             ready = disturbances.step_begins(index) => ready?,
             signal = run.interrupt.wait() => return Err(replay::interrupted(signal)),
         }
+        let mut looked = match &step.work {
+            Work::Command(work) => Some((Before::take(looks, step).await, work)),
+            _ => None,
+        };
         sampler.sync().await?;
         run.member.begin();
         conductor.tell(Event::StepStarted {
             step: index,
             at: beside.step_begins(),
         });
-        let course = replay::run(&scene, step).await?;
+        let mut course = tokio::select! {
+            course = replay::run(&scene, step) => course?,
+            never = watch(&mut looked) => match never {},
+        };
         let ended = beside.step_ends();
         if course.connection == Connection::Broken {
             still_there(observer).await?;
         }
         disturbances.step_ended(index).await;
         farewell(observer, &course, server, step).await?;
+        if let Some((before, work)) = &looked {
+            let did = before.effects().await;
+            still_there(observer).await?;
+            effects::judge_reach(&mut course, &did, work, migration);
+            conductor.tell(Event::CommandDid(did));
+        }
         sampler.settle().await?;
         let failed = matches!(course.outcome, Outcome::Failed { .. });
         conductor.tell(Event::StepFinished {
@@ -383,6 +404,14 @@ async fn steps(
         }
     }
     Ok(Steps::Whole)
+}
+
+/// Sees what the program does, where there is one, as long as it is polled.
+async fn watch(looked: &mut Option<(Before<'_>, &CommandWork)>) -> std::convert::Infallible {
+    match looked {
+        Some((before, _)) => before.watch().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the server has ended the step's sessions, so that their counters are written and

@@ -8,6 +8,7 @@ use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, Socket};
 
+use super::census;
 use super::quiet;
 use super::refusal::{self, Failure, Way};
 use super::tls::{Connector, Mode, Negotiation};
@@ -113,8 +114,12 @@ async fn ending_with_us(opened: Opened) -> Opened {
 async fn try_all(endpoint: &Endpoint, config: &Config) -> Result<Opened, Vec<(Way, Failure)>> {
     let mut failures = Vec::new();
     for way in ways(endpoint) {
+        let counted = census::begin(endpoint);
         match attempt(endpoint, config.clone(), *way).await {
-            Ok(opened) => return Ok(opened),
+            Ok(opened) => {
+                counted.opened();
+                return Ok(opened);
+            }
             Err(failure) => {
                 let ends = !failure.lets_try_otherwise(*way);
                 failures.push((*way, failure));

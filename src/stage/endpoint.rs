@@ -172,12 +172,13 @@ impl Endpoint {
 
     /// `postgres://user@host:port/database`, without the password: safe to print.
     pub fn shown(&self) -> String {
-        self.url_with(None)
+        self.url_with("postgres", None)
     }
 
     /// The URL with its password, for a child's environment only.
     pub fn url(&self) -> Secret {
-        let url = self.url_with(self.password.as_ref());
+        // SQLAlchemy knows no other scheme; libpq and all else know both.
+        let url = self.url_with("postgresql", self.password.as_ref());
         Secret(format!("{url}{}", self.query()))
     }
 
@@ -253,7 +254,7 @@ impl Endpoint {
         }
     }
 
-    fn url_with(&self, password: Option<&Secret>) -> String {
+    fn url_with(&self, scheme: &str, password: Option<&Secret>) -> String {
         let user = percent(&self.user);
         let password = password
             .map(|secret| format!(":{}", percent(secret.reveal())))
@@ -267,12 +268,12 @@ impl Endpoint {
                     host.clone()
                 };
                 format!(
-                    "postgres://{user}{password}@{host}:{}/{database}",
+                    "{scheme}://{user}{password}@{host}:{}/{database}",
                     self.port
                 )
             }
             Host::Unix(folder) => format!(
-                "postgres://{user}{password}@{}:{}/{database}",
+                "{scheme}://{user}{password}@{}:{}/{database}",
                 percent(&folder.display().to_string()),
                 self.port
             ),
@@ -312,7 +313,8 @@ mod tests {
             "postgres://a%20b@[::1]:5432/Gr%C3%B6%C3%9Fe"
         );
         assert!(!format!("{endpoint:?}").contains("s3"));
-        assert!(endpoint.url().reveal().contains(":s3%2Fcret@"));
+        let url = endpoint.url();
+        assert!(url.reveal().starts_with("postgresql://a%20b:s3%2Fcret@"));
         let url = endpoint.url().reveal().to_owned();
         let hidden = |secret: &Secret| url.contains(secret.reveal());
         assert!(endpoint.secrets().iter().any(hidden));

@@ -11,6 +11,7 @@ mod traffic;
 mod traffic_refused;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -34,6 +35,9 @@ impl Site {
             "name = \"listings\"\n[source]\nkind = \"generator\"\nfiles = [\"generate.sql\"]\n\
              [variables]\nrows = 1_000_000\n",
         );
+        site.file("tools/python", "#!/bin/sh\n");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(site.path("tools/python"), executable).expect("set");
         site.file("s/01.sql", "ALTER TABLE listings ADD note text;\n");
         site
     }
@@ -102,6 +106,7 @@ impl Site {
             panic!("another command")
         };
         let surroundings = Surroundings {
+            path: Some(format!("{}:/usr/bin:/bin", self.path("tools").display()).into()),
             working_folder: self.path("s"),
             home: Some(PathBuf::from("/home/u")),
             cache_home: None,

@@ -368,7 +368,7 @@ fn a_scenario_s_lock_timeout_and_budgets_are_for_every_step_that_has_none_of_its
          [[steps]]\nfile = \"01.sql\"\n\
          [[steps]]\nname = \"own\"\nsql = \"SELECT 1\"\nlock_timeout = \"2s\"\n\
          retry = { attempts = 2 }\nbudgets = { exclusion = \"3s\" }\nreason = \"at night\"\n\
-         [[steps]]\nname = \"program\"\nrun = [\"true\"]\n",
+         [[steps]]\nname = \"program\"\nrun = [\"true\"]\nretry = { attempts = 1 }\n",
     );
     let plan = site.good(&["s", "--profile=strict"]).plan;
     let [first, own, program] = plan.steps.as_slice() else {
@@ -399,4 +399,20 @@ fn a_scenario_s_lock_timeout_and_budgets_are_for_every_step_that_has_none_of_its
     assert_eq!(felt.blocked_requests, Some(0));
     assert_eq!(felt.victim_wait, Some(ms(500)), "the profile's");
     assert_eq!(felt.timeouts, None, "no traffic is run");
+}
+
+#[test]
+fn a_program_may_be_given_the_stage_in_other_words() {
+    let site = Site::with_step(
+        "name = \"orm\"\nrun = [\"python\", \"--db=${stage.url}\"]\nmay_do_nothing = true\n\
+         env = { DATABASE_URL = \"postgresql+psycopg://${stage.user}@${stage.host}/x\", PGPORT = \"${stage.port}\" }",
+    );
+    let plan = site.good(&["s"]).plan;
+    let Work::Command(command) = &plan.steps[0].work else {
+        panic!("{:?}", plan.steps)
+    };
+    // As typed: what the stage has is put in when the program is started.
+    assert_eq!(command.argv[1], "--db=${stage.url}");
+    assert_eq!(command.environment["PGPORT"], "${stage.port}");
+    assert!(command.may_do_nothing);
 }

@@ -146,7 +146,52 @@ fn every_scenario_key_that_cannot_be_is_told_with_its_path_line_and_way_out() {
         (
             "name = \"x\"\nrun = [\"true\"]\nenv = { PGHOST = \"prod\" }",
             "`s/scenario.toml`, line 5: `steps[0].env.PGHOST` would aim the command at another server\n  \
-             help: leave it out: the stage sets `DATABASE_URL` and the `PG…` variables itself",
+             help: leave it out: the stage sets `DATABASE_URL` and the `PG…` variables itself; \
+             where another form is needed, build it from `${stage.host}`, `${stage.port}`, `${stage.user}`, \
+             `${stage.password}` and `${stage.database}`",
+        ),
+        (
+            "name = \"x\"\nrun = [\"true\"]\nenv = { DATABASE_URL = \"postgresql://prod/${stage.database}\" }",
+            "`s/scenario.toml`, line 5: `steps[0].env.DATABASE_URL` would aim the command at another server\n  \
+             help: leave it out: the stage sets `DATABASE_URL` and the `PG…` variables itself; \
+             where another form is needed, build it from `${stage.host}`, `${stage.port}`, `${stage.user}`, \
+             `${stage.password}` and `${stage.database}`",
+        ),
+        (
+            "name = \"x\"\nrun = [\"true\", \"--host=${stage.hots}\"]",
+            "`s/scenario.toml`, line 4: `steps[0].run[1]` uses `${stage.hots}`, which is nothing of the stage\n  \
+             help: did you mean `${stage.host}`?",
+        ),
+        (
+            "name = \"x\"\nrun = [\"true\"]\nenv = { HOST = \"${Stage.host}\" }",
+            "`s/scenario.toml`, line 5: `steps[0].env.HOST` uses `${stage.}`, which is nothing of the stage\n  \
+             help: there are `${stage.host}`, `${stage.port}`, `${stage.user}`, `${stage.password}`, \
+             `${stage.database}` and `${stage.url}`",
+        ),
+        (
+            "file = \"01.sql\"\nmay_do_nothing = true",
+            "`s/scenario.toml`, line 4: `steps[0].may_do_nothing` means nothing in a step of kind `sql`\n  \
+             help: `may_do_nothing` is for kind `command`; set `kind`, or leave it out",
+        ),
+        (
+            "name = \"x\"\nrun = [\"true\"]\nretry = { attempts = 2 }",
+            "`s/scenario.toml`, line 5: `steps[0].retry` means nothing in a step of kind `command`\n  \
+             help: `retry` is for kind `sql` and `batch`; set `kind`, or leave it out",
+        ),
+        (
+            "name = \"x\"\nrun = [\"no-such-program\"]",
+            "`s/scenario.toml`, line 4: `steps[0].run` names a program that is not on `PATH`: `no-such-program` (step `x`)\n  \
+             help: install it, activate the virtual environment that it belongs to, or write its path",
+        ),
+        (
+            "name = \"x\"\nrun = [\"sh\"]\nenv = { PATH = \"/nowhere\" }",
+            "`s/scenario.toml`, line 4: `steps[0].run` names a program that is not on `PATH`: `sh` (step `x`)\n  \
+             help: install it, activate the virtual environment that it belongs to, or write its path",
+        ),
+        (
+            "name = \"x\"\nrun = [\"./01.sql\"]",
+            "`s/scenario.toml`, line 4: `steps[0].run` names a file that is not executable: `s/./01.sql` (step `x`)\n  \
+             help: make it executable with `chmod +x`, or put its interpreter before it, such as `run = [\"sh\", \"./01.sql\"]`",
         ),
         (
             "file = \"01.sql\"\nretry = { backoff = \"1s\" }",
@@ -245,6 +290,12 @@ fn every_scenario_key_that_cannot_be_is_told_with_its_path_line_and_way_out() {
 fn every_part_of_a_scenario_is_checked() {
     let step = "[[steps]]\nfile = \"01.sql\"\n";
     for (toml, expected) in [
+        (
+            "snapshot = \"listings\"\nretry = { attempts = 3 }\n[[steps]]\nname = \"x\"\nrun = [\"true\"]\n".to_owned(),
+            "`s/scenario.toml`, line 3: `steps[0]` is a program, which the scenario's `retry` cannot start again\n  \
+             help: a program may have done half of its work when `lock_timeout` strikes: let it try again by itself and \
+             write `retry = { attempts = 1 }` here, or set `retry` at the steps of kind `sql` and `batch` alone",
+        ),
         (
             String::new(),
             "`s/scenario.toml` has no step\n  help: add `[[steps]]` with a `file = \"….sql\"`",

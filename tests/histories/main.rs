@@ -31,6 +31,7 @@ fn header(steps: usize, gap_floor: Duration) -> Header {
         budgets: Vec::new(),
         wrap: None,
         by_key: None,
+        may_do_nothing: false,
     };
     Header {
         lockproof_recording: VERSION,

@@ -46,9 +46,11 @@ pub fn sql(name: &str, wrap: &str, text: &str) -> String {
     format!("[[steps]]\nname = \"{name}\"\nwrap = \"{wrap}\"\nsql = '''{text}'''\n")
 }
 
-/// A step that runs a shell's script.
+/// A step that runs a shell's script, which may only take locks.
 pub fn script(name: &str, text: &str) -> String {
-    format!("[[steps]]\nname = \"{name}\"\nrun = [\"sh\", \"-c\", '''{text}''']\n")
+    format!(
+        "[[steps]]\nname = \"{name}\"\nmay_do_nothing = true\nrun = [\"sh\", \"-c\", '''{text}''']\n"
+    )
 }
 
 /// A list within a report.

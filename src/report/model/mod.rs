@@ -249,6 +249,36 @@ pub struct Command {
     pub exit_status: Option<i32>,
     /// Its last lines of output.
     pub output: Vec<String>,
+    /// What it did to the stage; null in a report of an older recording.
+    pub effects: Option<Effects>,
+}
+
+/// What a program did to the stage, as far as the server's own counters tell.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Effects {
+    /// Whether a session of it came; null: nothing tells.
+    pub came: Option<bool>,
+    /// How many came; null where they could not be counted.
+    pub sessions: Option<u64>,
+    /// Relations that it changed, and committed.
+    pub changed: Vec<Changed>,
+    /// The system's own tables of which the same is true.
+    pub catalogues: Vec<String>,
+    /// Relations that were changed, and nothing tells by whom, or whether it was committed.
+    pub unclear: Vec<String>,
+    /// True where others may have written meanwhile.
+    pub others: bool,
+    /// Why the server did not tell; null where it did.
+    pub unread: Option<String>,
+}
+
+/// A relation that was changed.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Changed {
+    /// Its name.
+    pub relation: String,
+    /// Rows that were changed and committed; null: it was made, dropped, altered or vacuumed, or they cannot be counted.
+    pub rows: Option<u64>,
 }
 
 /// A time that was observed.
