@@ -108,6 +108,25 @@ impl Manifest {
         Ok((manifest, folder))
     }
 
+    /// What it names, relative to its folder: files, and folders that are read as a whole.
+    pub fn files(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = self.checksums.as_deref().into_iter().collect();
+        match &self.source {
+            Source::Generator { files: own } => files.extend(own.iter().map(PathBuf::as_path)),
+            Source::Dump { file, filtered } => {
+                files.push(file);
+                files.extend(filtered.iter().map(|part| part.file.as_path()));
+            }
+            Source::Physical { path, wal } => {
+                files.push(path);
+                files.extend(wal.as_deref());
+            }
+            Source::Hooks(_) | Source::Image { .. } | Source::Volume { .. } => {}
+        }
+        files.extend(self.travels.files());
+        files
+    }
+
     fn parse(text: &str) -> Result<Self, Defect> {
         let table: Table = text
             .parse()

@@ -60,6 +60,12 @@ pub struct Partial {
 }
 
 impl Travels {
+    /// The files that it is read from, relative to the snapshot's folder.
+    pub(super) fn files(&self) -> impl Iterator<Item = &std::path::Path> {
+        let named = [&self.settings_file, &self.globals_file].into_iter();
+        named.flatten().map(std::path::Path::new)
+    }
+
     pub(super) fn parse(top: &Keys<'_>) -> Result<Self, Defect> {
         let mut travels = Self {
             owner: top.string("owner")?,

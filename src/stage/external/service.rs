@@ -47,6 +47,15 @@ enum Must {
     Nothing,
 }
 
+/// Every file that is looked into.
+pub(super) fn all(given: &Given, around: &Around<'_>) -> Vec<PathBuf> {
+    let (own, system) = files(given, around);
+    own.map(|(file, _)| file)
+        .into_iter()
+        .chain(system)
+        .collect()
+}
+
 /// The user's file, and those of the machine.
 fn files(given: &Given, around: &Around<'_>) -> (Option<(PathBuf, Must)>, Vec<PathBuf>) {
     let named = given
