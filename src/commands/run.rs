@@ -33,8 +33,12 @@ async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
     for note in &planned.notes {
         screen.say(note);
     }
-    let finished =
-        library::run(&planned.plan, &planned.notes, screen, &interrupt, recording).await?;
+    let ran = library::run(&planned.plan, &planned.notes, screen, &interrupt, recording).await;
+    let finished = ran.inspect_err(|_| {
+        for note in faces.earlier() {
+            screen.say(&note);
+        }
+    })?;
     let code = show(
         &finished.report,
         &planned.plan.policy,

@@ -45,7 +45,7 @@ pub struct Travels {
     pub max_age: Option<Duration>,
     /// What was named and stays behind, for a note: names, never values.
     pub left_out: BTreeSet<String>,
-    /// Files of the folder that are still to be read.
+    /// Files that some of it is read from, relative to the snapshot's folder.
     settings_file: Option<String>,
     globals_file: Option<String>,
 }
@@ -110,7 +110,7 @@ impl Travels {
 
     /// Reads the files; what snapshot.toml itself says of a role wins over them.
     pub(super) fn read_files(&mut self, folder: &Path) -> Result<()> {
-        if let Some(name) = self.settings_file.take() {
+        if let Some(name) = self.settings_file.clone() {
             let text = read(folder, &name, "settings")?;
             let entries = conf::parse(&text).map_err(|unfit| in_file(folder, &name, unfit))?;
             for entry in entries {
@@ -127,7 +127,7 @@ impl Travels {
                 }
             }
         }
-        if let Some(name) = self.globals_file.take() {
+        if let Some(name) = self.globals_file.clone() {
             let text = read(folder, &name, "globals")?;
             let found = globals::parse(&text).map_err(|unfit| in_file(folder, &name, unfit))?;
             self.left_out.extend(found.left_out);
