@@ -86,5 +86,6 @@ pub mod snapshot;
 pub mod sql;
 pub mod stage;
 pub mod traffic;
+pub mod whole;
 
 pub use error::{Error, Result};

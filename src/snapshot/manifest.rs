@@ -16,7 +16,7 @@ use self::source::SOURCE_HELP;
 pub use self::source::Source;
 pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
-use crate::{Error, Result};
+use crate::{Error, Result, whole};
 
 /// The name of the description in a snapshot's folder.
 pub const FILE_NAME: &str = "snapshot.toml";
@@ -81,7 +81,7 @@ impl Manifest {
         } else {
             path.to_owned()
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| {
+        let text = whole::text(&file, whole::DESCRIPTION).map_err(|error| {
             let problem = Error::usage(format!(
                 "cannot read the snapshot description `{}`",
                 file.display()

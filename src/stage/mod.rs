@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 pub use beside::Beside;
 pub use endpoint::{Endpoint, Host, Link, Secret};
+pub(crate) use lines::Cut;
 pub use lines::{Ear, Heard};
 pub use physical::{Inherited, Origin};
 pub use watch::{Unit, Watch};

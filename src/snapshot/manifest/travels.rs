@@ -12,7 +12,7 @@ use crate::config::carried::{Fate, Written, fate};
 use crate::config::conf;
 use crate::config::units::{self, Unfit};
 use crate::snapshot::globals::{self, Role};
-use crate::{Error, Result};
+use crate::{Error, Result, whole};
 
 /// The keys of `snapshot.toml` that are read here.
 pub(super) const KEYS: [&str; 8] = [
@@ -249,7 +249,7 @@ fn in_file(folder: &Path, name: &str, unfit: Unfit) -> Error {
 
 fn read(folder: &Path, name: &str, key: &str) -> Result<String> {
     let path = folder.join(name);
-    std::fs::read_to_string(&path).map_err(|error| {
+    whole::text(&path, whole::LIST).map_err(|error| {
         Error::usage(format!(
             "cannot read `{}`, which `{key}` of the snapshot names",
             path.display()

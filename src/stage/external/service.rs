@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Around;
 use super::parameters::{Given, Origin};
-use crate::{Error, Result};
+use crate::{Error, Result, whole};
 
 /// Where packages of PostgreSQL look when `PGSYSCONFDIR` says nothing: Debian's, those of
 /// postgresql.org for Red Hat, and a build from source.
@@ -81,7 +81,7 @@ fn files(given: &Given, around: &Around<'_>) -> (Option<(PathBuf, Must)>, Vec<Pa
 
 /// Whether the file has the service.
 fn read(given: &mut Given, file: &Path, service: &str) -> Result<bool> {
-    let bytes = std::fs::read(file).map_err(|error| {
+    let bytes = whole::bytes(file, whole::DESCRIPTION).map_err(|error| {
         Error::usage(format!("cannot read the service file `{}`", file.display()))
             .because(error)
             .help("name another one in `PGSERVICEFILE`, or connect without `service`")

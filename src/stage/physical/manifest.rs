@@ -11,7 +11,7 @@ use sha2::Digest;
 
 use super::files::{Files, Piece, unreadable};
 use super::is_left_out;
-use crate::{Error, Result};
+use crate::{Error, Result, whole};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -34,7 +34,7 @@ struct Listed {
 
 /// Compares; `advance` counts bytes, and ends it by saying no.
 pub(super) fn verify(path: &Path, files: &Files, advance: &dyn Fn(u64) -> bool) -> Result<()> {
-    let text = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+    let text = whole::bytes(path, whole::SQL).map_err(|error| unreadable(path, error))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
         Error::stage(format!("`{}` cannot be read", path.display()))
             .because(error)

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Root;
-use crate::{Error, Result};
+use crate::{Error, Result, whole};
 
 /// The certificates of those who vouch for servers.
 pub(super) fn anchors(root: &Root) -> Result<Vec<CertificateDer<'static>>> {
@@ -86,7 +86,7 @@ fn private(file: &Path) -> Result<()> {
 }
 
 fn read(file: &Path, what: &str, parameter: &str) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|error| {
+    whole::bytes(file, whole::DESCRIPTION).map_err(|error| {
         Error::usage(format!("cannot read {what} in `{}`", file.display()))
             .because(error)
             .help(format!("name the file with `{parameter}`"))
