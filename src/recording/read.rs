@@ -3,7 +3,7 @@
 //! A file that was cut in mid-line, as a killed run leaves it, is read up to there; a defect
 //! anywhere else is an error. Whatever is not a recording is known for it early, also where it has no end.
 
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
 
 use super::format::{Event, Header, VERSION};
 use crate::{Error, Result};
@@ -56,8 +56,16 @@ impl<R: BufRead> Reader<R> {
         } else {
             GLANCE
         };
-        let length =
-            read_line(&mut source, &mut line, most).map_err(|error| unreadable(name, 1, error))?;
+        let length = match read_line(&mut source, &mut line, most) {
+            Ok(length) => length,
+            Err(error) if most == GLANCE && error.kind() == ErrorKind::FileTooLarge => {
+                return Err(Error::usage(format!(
+                    "`{name}` is no recording: line 1 does not begin with `{{`"
+                ))
+                .help("`lockproof run … --record FILE` writes one"));
+            }
+            Err(error) => return Err(unreadable(name, 1, error)),
+        };
         if length == 0 {
             return Err(Error::usage(format!("the recording `{name}` is empty"))
                 .help("`lockproof run … --record FILE` writes one as soon as it begins"));
@@ -148,14 +156,14 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> std:
     loop {
         let bytes = match source.fill_buf() {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let read = end.map_or(bytes.len(), |end| end + 1);
         if line.len() + read > most {
             return Err(std::io::Error::new(
-                std::io::ErrorKind::FileTooLarge,
+                ErrorKind::FileTooLarge,
                 "it is longer than any line of a recording",
             ));
         }
@@ -186,4 +194,57 @@ fn damaged(name: &str, line: usize, error: serde_json::Error) -> Error {
     Error::usage(format!("line {line} of the recording `{name}` is damaged"))
         .because(error)
         .help("copy it again from where it was written, or record another run")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Cursor, Read};
+
+    use super::*;
+
+    const RECORDED: &str = include_str!("../../tests/recordings/published.jsonl");
+
+    fn refused(source: impl Read) -> String {
+        match Reader::new(BufReader::new(source), "r") {
+            Ok(_) => panic!("taken"),
+            Err(error) => error.story(),
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused_for_its_beginning() {
+        for (byte, words) in [
+            (0, "`r` is no recording: line 1 does not begin with `{`"),
+            (b'x', "`r` is no recording: line 1 does not begin with `{`"),
+            (b'{', "line 1 of the recording `r` cannot be read"),
+        ] {
+            let story = refused(std::io::repeat(byte));
+            assert!(story.starts_with(words), "{story}");
+        }
+        let story = refused(&b"\x1f\x8b\x08rest"[..]);
+        assert!(
+            story.contains("it is packed") && story.contains("gunzip"),
+            "{story}"
+        );
+    }
+
+    #[test]
+    fn what_has_no_end_after_a_header_is_given_up() {
+        let (header, _) = RECORDED.split_once('\n').expect("a header");
+        let begun = |rest: u8| {
+            let source = Cursor::new(format!("{header}\n")).chain(std::io::repeat(rest));
+            let mut reader = Reader::new(BufReader::new(source), "r").expect("a header");
+            let answer = reader.next().expect("an answer");
+            // Its cause as well.
+            let error = answer.expect_err("endless");
+            error.story()
+        };
+        let empty = begun(b'\n');
+        assert!(empty.contains("only empty lines"), "{empty}");
+        let long = begun(b' ');
+        assert!(long.contains("longer than any line"), "{long}");
+        let few = format!("{header}\n\n \n");
+        let mut reader = Reader::new(Cursor::new(few), "r").expect("a header");
+        assert!(reader.next().is_none());
+    }
 }
