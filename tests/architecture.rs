@@ -47,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
+            "whole",
         ],
     ),
     (
@@ -125,6 +126,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "recording::format",
             "sql",
+            // Lines of a program, cut: as for those that a stage runs.
+            "stage::Cut",
             "stage::Endpoint",
             "stage::Watch",
         ],
@@ -184,6 +187,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::format",
             "sql",
             "stage",
+            "whole",
         ],
     ),
     ("sql", &[]),
@@ -201,7 +205,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Endpoint",
         ],
     ),
-    ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
+    (
+        "stage",
+        &["clock::nanos", "clock::wall", "error", "plan", "whole"],
+    ),
+    // Files that are read whole, up to a limit: for each room that reads what people named.
+    ("whole", &[]),
 ];
 
 /// Rooms that turn what was recorded into what it means: the same answer wherever they run.

@@ -16,7 +16,6 @@ use crate::judge::{Judgement, StepJudgement};
 use crate::pg::LockMode;
 use crate::plan;
 use crate::recording::format::{self, StepHeader};
-use crate::stage::StageKind;
 
 /// What one staging server cannot show, whatever it is.
 const LIMITS: &[&str] = &[
@@ -343,17 +342,7 @@ fn beside(neighbours: u32) -> Option<String> {
 fn stage_limits(stage: &StageFacts) -> Vec<String> {
     let mut limits = stage.notes.clone();
     limits.extend(fidelity::limits(stage));
-    let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
-    if stage.kind != StageKind::External && empty {
-        limits.push("the database is empty: holds on empty tables prove nothing".to_owned());
-    } else if let Some(largest) = stage.snapshot.tables.iter().max_by_key(|table| table.rows) {
-        limits.push(format!(
-            "table size: a hold that scans or rewrites grows with its table; the largest here, \
-             `{}`, has {} rows",
-            largest.name,
-            text::count(largest.rows)
-        ));
-    }
+    limits.extend(fidelity::size(stage));
     if stage
         .settings
         .get("fsync")
