@@ -86,6 +86,5 @@ pub mod snapshot;
 pub mod sql;
 pub mod stage;
 pub mod traffic;
-pub mod whole;
 
 pub use error::{Error, Result};

@@ -47,7 +47,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
-            "whole",
+            // Files that are read whole, up to a limit.
+            "stage::whole",
         ],
     ),
     (
@@ -187,7 +188,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::format",
             "sql",
             "stage",
-            "whole",
         ],
     ),
     ("sql", &[]),
@@ -205,12 +205,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Endpoint",
         ],
     ),
-    (
-        "stage",
-        &["clock::nanos", "clock::wall", "error", "plan", "whole"],
-    ),
-    // Files that are read whole, up to a limit: for each room that reads what people named.
-    ("whole", &[]),
+    ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
 ];
 
 /// Rooms that turn what was recorded into what it means: the same answer wherever they run.

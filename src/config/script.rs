@@ -10,7 +10,8 @@ use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{SplitError, Statement, TransactionControl, Verb, line_column, split};
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// Where a text came from.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::reading::Content;
 use crate::stage::physical::unreadable;
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// Compares what was read with the list; paths in it begin where the list lies.
 pub(super) fn compare(list: &Path, contents: &BTreeMap<PathBuf, Content>) -> Result<()> {

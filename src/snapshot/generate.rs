@@ -9,8 +9,9 @@ use super::underway::Underway;
 use crate::config::vars::substitute;
 use crate::sql::split;
 use crate::stage::connect::connect;
+use crate::stage::whole;
 use crate::stage::{Endpoint, Unit, Watch};
-use crate::{Error, Result, whole};
+use crate::{Error, Result};
 
 impl Snapshot {
     /// Runs a file of a generator.

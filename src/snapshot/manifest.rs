@@ -16,7 +16,8 @@ use self::source::SOURCE_HELP;
 pub use self::source::Source;
 pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// The name of the description in a snapshot's folder.
 pub const FILE_NAME: &str = "snapshot.toml";

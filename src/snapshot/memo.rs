@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::whole;
+use crate::stage::whole;
 
 /// Raised when an older memo would be misread.
 const FORMAT: u32 = 1;

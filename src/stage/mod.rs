@@ -26,6 +26,7 @@ pub mod role;
 mod shaping;
 pub mod tls;
 pub mod watch;
+pub(crate) mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

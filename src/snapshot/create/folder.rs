@@ -12,7 +12,8 @@ use super::cannot_write;
 use super::describe::FIRST_LINE;
 use crate::snapshot::manifest::FILE_NAME;
 use crate::stage::Watch;
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 const CREATING: &str = ".lockproof-creating-";
 const REPLACED: &str = ".lockproof-replaced-";

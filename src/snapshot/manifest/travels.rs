@@ -12,7 +12,8 @@ use crate::config::carried::{Fate, Written, fate};
 use crate::config::conf;
 use crate::config::units::{self, Unfit};
 use crate::snapshot::globals::{self, Role};
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// The keys of `snapshot.toml` that are read here.
 pub(super) const KEYS: [&str; 8] = [

@@ -217,7 +217,7 @@ impl Container {
             match piece {
                 Ok(piece) => {
                     archive.extend_from_slice(&piece);
-                    if archive.len() as u64 > crate::whole::LIST {
+                    if archive.len() as u64 > crate::stage::whole::LIST {
                         return Err(Error::stage(format!(
                             "`{path}` in the container is larger than anything that is read of it"
                         )));

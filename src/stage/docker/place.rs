@@ -206,7 +206,7 @@ fn pack_files(files: &Files, sender: &Sender, count: &Sent) -> io::Result<()> {
                 };
                 // A segment has 1 GiB at the most.
                 let segment = crate::stage::physical::archive::open(&path)?;
-                let content = crate::whole::of(segment, crate::whole::SQL)?;
+                let content = crate::stage::whole::of(segment, crate::stage::whole::SQL)?;
                 let mut header = header(tar::EntryType::Regular, content.len() as u64);
                 archive.append_data(
                     &mut header,

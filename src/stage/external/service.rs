@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Around;
 use super::parameters::{Given, Origin};
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// Where packages of PostgreSQL look when `PGSYSCONFDIR` says nothing: Debian's, those of
 /// postgresql.org for Red Hat, and a build from source.

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::stage::whole;
 use crate::stage::{Request, shaping};
-use crate::whole;
 
 /// Raised when bases are made in a way that older ones were not.
 pub(super) const FORMAT: u32 = 2;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::{archive, is_left_out, manifest};
 use crate::stage::blocking::on_threads;
+use crate::stage::whole;
 use crate::stage::{Unit, Watch};
-use crate::{Error, Result, whole};
+use crate::{Error, Result};
 
 /// A data folder on this machine, whole once its pieces are laid one over the other.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use sha2::Digest;
 
 use super::files::{Files, Piece, unreadable};
 use super::is_left_out;
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

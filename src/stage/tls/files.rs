@@ -8,7 +8,8 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Root;
-use crate::{Error, Result, whole};
+use crate::stage::whole;
+use crate::{Error, Result};
 
 /// The certificates of those who vouch for servers.
 pub(super) fn anchors(root: &Root) -> Result<Vec<CertificateDer<'static>>> {
