@@ -297,3 +297,41 @@ fn what_was_there_stays_where_the_run_has_nothing_to_write() {
     assert!(left.is_empty(), "{left:?}");
     room.assert_clean();
 }
+
+#[test]
+fn what_a_step_says_without_end_is_cut() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    room.file(
+        "scenario/flood.sh",
+        "head -c 67108864 /dev/zero | tr '\\0' x\nhead -c 67108864 /dev/zero | tr '\\0' y >&2\necho last\n",
+    );
+    let scenario = room.scenario(
+        "[[steps]]\nname = \"flood\"\nrun = [\"sh\", \"flood.sh\"]\n\
+         [[steps]]\nname = \"raise\"\nsql = \"DO $$ BEGIN FOR n IN 1..20000 LOOP RAISE NOTICE '%', repeat('n', 1000); \
+         END LOOP; RAISE EXCEPTION '%', repeat('e', 3000000); END $$\"\n",
+    );
+    let outputs = ["--json", "report.json", "--record", "run.jsonl"];
+    room.run(&scenario, &outputs).expect(4, &["raise"]);
+    let report = room.json("report.json");
+    let said = report["steps"][0]["command"]["output"].as_array();
+    let said: Vec<&str> = said
+        .expect("lines")
+        .iter()
+        .filter_map(|line| line.as_str())
+        .collect();
+    let [long, other] = [&said[0], &said[said.len() - 1]];
+    assert!(
+        long.len() <= 500 && other.len() <= 500,
+        "{} {}",
+        long.len(),
+        other.len()
+    );
+    for name in ["report.json", "run.jsonl"] {
+        let length = room.read(name).len();
+        assert!(length < 500_000, "{name} has {length} bytes");
+    }
+    room.assert_clean();
+}
