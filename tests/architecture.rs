@@ -51,6 +51,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::hooked",
             // Which `${stage.…}` a program may be given.
             "stage::placeholder",
+            // Files that are read whole, up to a limit.
+            "stage::whole",
         ],
     ),
     (
@@ -134,6 +136,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "recording::format",
             "sql",
+            // Lines of a program, cut: as for those that a stage runs.
+            "stage::Cut",
             "stage::Endpoint",
             "stage::Host",
             "stage::NetworkFacts",

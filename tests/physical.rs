@@ -209,6 +209,80 @@ fn a_data_folder_is_taken_when_its_server_is_down() {
     );
 }
 
+/// Never analyzed, nor by autovacuum: one table that is quickly counted, one that is not, and one without a row.
+const UNKNOWN: &str = "
+CREATE TABLE small (id int) WITH (autovacuum_enabled = off);
+INSERT INTO small SELECT generate_series(1, 123);
+CREATE TABLE \"Large\" (id int, note text) WITH (autovacuum_enabled = off);
+ALTER TABLE \"Large\" ALTER note SET STORAGE PLAIN;
+INSERT INTO \"Large\" SELECT n, repeat('x', 7000) FROM generate_series(1, 9000) AS n;
+CREATE TABLE nothing (id int) WITH (autovacuum_enabled = off);";
+
+#[test]
+fn a_table_that_was_never_analyzed_is_not_called_empty() {
+    if !has_server() {
+        return;
+    }
+    let server = Server::start();
+    server.psql("CREATE DATABASE app");
+    server.app(UNKNOWN);
+    let rows = |report: &serde_json::Value| -> Vec<(String, Option<u64>)> {
+        let tables = report["snapshot"]["tables"].as_array().expect("tables");
+        tables
+            .iter()
+            .map(|table| {
+                let name = table["name"].as_str().expect("a name");
+                (name.to_owned(), table["rows"].as_u64())
+            })
+            .collect()
+    };
+    let expected = |small| {
+        [("\"Large\"", None), ("nothing", Some(0)), ("small", small)]
+            .map(|(name, rows)| (name.to_owned(), rows))
+    };
+    let limits = |report: &serde_json::Value| report["limits"].to_string();
+    // Somebody else's server: nothing is counted there.
+    let room = Room::new();
+    let scenario =
+        room.scenario("[[steps]]\nname = 'add'\nsql = \"ALTER TABLE small ADD z int\"\n");
+    let mut asked = room.command(&["run"]);
+    asked
+        .arg(&scenario)
+        .args(["--stage", &server.url("postgres")]);
+    asked.args(["--confirm-external", "app", "--json", "report.json"]);
+    asked.args(["--budget", "60s"]);
+    let ran = finish(asked);
+    ran.expect(0, &["an unknown number of rows in 3 tables"]);
+    let report = room.json("report.json");
+    assert_eq!(rows(&report), expected(None));
+    let said = limits(&report);
+    assert!(said.contains("never analyzed"), "{said}");
+    let plain = server.base_backup("plain", &["-X", "stream"]);
+    for on in stages() {
+        let (room, _) = self::room(&backup(&plain));
+        let scenario =
+            room.scenario("[[steps]]\nname = 'add'\nsql = \"ALTER TABLE nothing ADD y int\"\n");
+        for _ in 0..2 {
+            let mut command = command(on, &room, &scenario, IMAGE);
+            command.args(["--json", "report.json", "--budget", "60s"]);
+            let ran = finish(command);
+            ran.expect(0, &["at least 123 rows in 3 tables"]);
+            let report = room.json("report.json");
+            // What was counted in the restore is still known when nothing is restored.
+            assert_eq!(rows(&report), expected(Some(123)));
+            let limits = limits(&report);
+            assert!(
+                limits.contains("the largest here, `\\\"Large\\\"`, has"),
+                "{limits}"
+            );
+            assert!(
+                limits.contains("was never analyzed") && !limits.contains("is empty"),
+                "{limits}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_damaged_copy_is_refused() {
     if !has_server() {

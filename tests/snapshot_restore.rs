@@ -141,7 +141,7 @@ async fn is_the_source(stage: &LocalStage) {
     assert_eq!(names, [r#""my schema"."Größe ""q"" tab le""#, "parent"]);
     assert_eq!(
         facts.iter().map(|table| table.rows).collect::<Vec<_>>(),
-        [5000, 500]
+        [Some(5000), Some(500)]
     );
     assert!(facts.iter().all(|table| table.bytes > 8192));
 }

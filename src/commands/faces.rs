@@ -36,6 +36,18 @@ impl Faces {
         Self(std::mem::take(&mut self.0))
     }
 
+    /// Files of an earlier run, which stand where this one's would: nobody is to take them for its.
+    pub fn earlier(&self) -> Vec<String> {
+        let file = |(_, target): &(Face, Target)| match target {
+            Target::File(path, _) if path.exists() => Some(format!(
+                "`{}` is of an earlier run: this one has no report",
+                path.display()
+            )),
+            _ => None,
+        };
+        self.0.iter().filter_map(file).collect()
+    }
+
     /// Writes all of them, also behind one that cannot be written; what went wrong.
     pub fn write(self, report: &Report, policy: &Policy) -> Vec<Error> {
         let write = |(face, target)| write(face, target, report, policy).err();

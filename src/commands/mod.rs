@@ -1,5 +1,6 @@
 //! The subcommands, a file each: they join the library's rooms and print.
 
+mod beside;
 pub mod clean;
 pub mod compare;
 pub mod doctor;

@@ -1,51 +1,71 @@
-//! Where reports go: files that are opened before a run, so that none is lost after it.
+//! Where reports go: known to be writable before a run, so that none is lost after it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use lockproof::config::Output;
+use lockproof::config::place::{Kind, Place};
 use lockproof::exit_code::ExitCode;
 use lockproof::judge::Verdict;
 use lockproof::plan::{OnUnproven, Policy};
 use lockproof::report::{Report, table};
 use lockproof::{Error, Result};
 
+use super::beside::{Beside, Stream};
 use super::faces::Faces;
 use crate::terminal::{Screen, print};
 
-/// A file to be written, or standard output.
+/// Where something is written.
+#[derive(Debug)]
 pub enum Target {
     /// `-`
     Standard,
-    /// A file, open already.
-    File(PathBuf, File),
+    /// What can only be written to: a pipe, a device, what this process has open. Open already.
+    Channel(PathBuf, File),
+    /// A file, which is replaced when the new one is whole.
+    File(PathBuf, Beside),
 }
 
 impl Target {
-    /// Opens it.
+    /// Finds out that it can be written; of a pipe, waits for who reads it.
     pub fn open(output: &Output) -> Result<Self> {
         let Output::File(path) = output else {
             return Ok(Self::Standard);
         };
-        let file = File::create(path).map_err(|error| {
+        let refused = |error: std::io::Error| {
             Error::report(format!("`{}` cannot be written", path.display()))
                 .because(error)
                 .help("choose a folder that exists and is writable")
-        })?;
-        Ok(Self::File(path.clone(), file))
+        };
+        let place = Place::of(path).map_err(refused)?;
+        match place.kind {
+            Kind::Nothing | Kind::File => {
+                let beside = Beside::at(&place.path).map_err(refused)?;
+                Ok(Self::File(path.clone(), beside))
+            }
+            Kind::Folder => Err(refused(nix::Error::EISDIR.into())),
+            Kind::Disk => Err(refused(std::io::Error::other("it is a disk"))),
+            Kind::Channel => {
+                // Nothing of what the shell appends to is cut off.
+                let file = OpenOptions::new().append(true).open(path);
+                let file = file.map_err(refused)?;
+                Ok(Self::Channel(path.clone(), file))
+            }
+        }
     }
 
     /// Writes to it what `render` does, and nothing behind that.
     pub fn write(self, render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-        let name = match &self {
-            Self::Standard => "standard output".to_owned(),
-            Self::File(path, _) => format!("`{}`", path.display()),
+        let (name, written) = match self {
+            Self::Standard => (
+                "standard output".to_owned(),
+                through(Pipe(std::io::stdout()), render),
+            ),
+            Self::Channel(path, file) => (format!("`{}`", path.display()), through(file, render)),
+            Self::File(path, beside) => (format!("`{}`", path.display()), beside.write(render)),
         };
-        let mut sink = self.sink();
-        render(&mut sink)
-            .and_then(|()| sink.flush())
-            .map_err(|error| Error::report(format!("{name} cannot be written")).because(error))
+        written.map_err(|error| Error::report(format!("{name} cannot be written")).because(error))
     }
 
     /// Writes this text.
@@ -53,13 +73,23 @@ impl Target {
         self.write(|sink| sink.write_all(text.as_bytes()))
     }
 
-    /// A sink for a stream.
+    /// A sink for a stream, which is in its place from its first flush on.
     pub fn sink(self) -> Box<dyn Write + Send> {
         match self {
             Self::Standard => Box::new(BufWriter::new(Pipe(std::io::stdout()))),
-            Self::File(_, file) => Box::new(BufWriter::new(file)),
+            Self::Channel(_, file) => Box::new(BufWriter::new(file)),
+            Self::File(_, beside) => Box::new(Stream::at(beside)),
         }
     }
+}
+
+fn through(
+    sink: impl Write,
+    render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut sink = BufWriter::new(sink);
+    render(&mut sink)?;
+    sink.flush()
 }
 
 /// Standard output whose reader may go away: that is its own choice, and no failure of ours.

@@ -26,20 +26,19 @@ async fn one(planned: &Planned, screen: &Screen) -> Result<ExitCode> {
         .record
         .as_ref()
         .map(Target::open)
-        .transpose()?;
+        .transpose()?
+        .map(Target::sink);
     let standard_is_taken = planned.outputs.record == Some(Output::Stdout);
     let interrupt = signals::listen()?;
     for note in &planned.notes {
         screen.say(note);
     }
-    let finished = library::run(
-        &planned.plan,
-        &planned.notes,
-        screen,
-        &interrupt,
-        recording.map(Target::sink),
-    )
-    .await?;
+    let ran = library::run(&planned.plan, &planned.notes, screen, &interrupt, recording).await;
+    let finished = ran.inspect_err(|_| {
+        for note in faces.earlier() {
+            screen.say(&note);
+        }
+    })?;
     let code = show(
         &finished.report,
         &planned.plan.policy,

@@ -107,15 +107,20 @@ impl Desk<'_> {
                 self.codes.push(exit_code(finished.report.verdict, policy));
                 place.finished(finished, ended.took)
             }
-            Err(error) => Told {
-                report: None,
-                row: Row::without(
-                    &place.scenario.label,
-                    ended.took,
-                    in_a_word(&error, ended.took),
-                ),
-                errors: vec![error],
-            },
+            Err(error) => {
+                for note in place.faces.earlier() {
+                    place.watch.note(&note);
+                }
+                Told {
+                    report: None,
+                    row: Row::without(
+                        &place.scenario.label,
+                        ended.took,
+                        in_a_word(&error, ended.took),
+                    ),
+                    errors: vec![error],
+                }
+            }
         };
         self.codes
             .extend(told.errors.iter().map(|error| error.exit_code()));

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::inputs::Inputs;
+use super::place::Place;
 use super::several::{self, Several};
 use super::units::Unfit;
 use super::{Output, Surroundings, option};
@@ -80,15 +82,29 @@ pub fn plan_in(compare: &cli::Compare, surroundings: &Surroundings) -> Result<Co
         Some(recordings) => of_recordings(recordings, &run)?,
         None => of_scenarios(&run, surroundings)?,
     };
-    let files: Vec<Output> = match &of {
-        Of::Recordings(read) => read.iter().map(|file| Output::of(file)).collect(),
-        Of::Scenarios(several) => several
-            .scenarios
+    let typed = [("--json", &json), ("--html", &html)];
+    let own = || {
+        typed
             .iter()
-            .filter_map(|scenario| scenario.planned.outputs.record.clone())
-            .collect(),
+            .filter_map(|(option, output)| Some((*option, output.as_ref()?)))
     };
-    apart(json.iter().chain(&html).chain(&files))?;
+    let mut inputs = Inputs::of_process(None);
+    let mut recorded = Vec::new();
+    match &of {
+        Of::Recordings(read) => {
+            for file in read {
+                inputs.add("a recording that is compared", file);
+            }
+        }
+        Of::Scenarios(several) => {
+            for scenario in &several.scenarios {
+                inputs.extend(&scenario.planned.inputs);
+                recorded.extend(scenario.planned.outputs.named());
+            }
+        }
+    }
+    inputs.refuse(own(), surroundings)?;
+    apart(own().chain(recorded), surroundings)?;
     Ok(Compared { of, json, html })
 }
 
@@ -133,13 +149,18 @@ fn of_scenarios(run: &cli::Run, surroundings: &Surroundings) -> Result<Of> {
     Ok(Of::Scenarios(several))
 }
 
-/// Refuses a file that would be written over another one, or over what is read.
-fn apart<'o>(outputs: impl Iterator<Item = &'o Output>) -> Result<()> {
-    let mut seen: Vec<PathBuf> = Vec::new();
-    for output in outputs {
+/// Refuses a file that would be written over another one.
+fn apart<'o>(
+    outputs: impl Iterator<Item = (&'static str, &'o Output)>,
+    surroundings: &Surroundings,
+) -> Result<()> {
+    let mut seen: Vec<Place> = Vec::new();
+    for (_, output) in outputs {
         let Output::File(file) = output else { continue };
-        let place = file.canonicalize().unwrap_or_else(|_| file.clone());
-        if seen.contains(&place) {
+        let Ok(place) = Place::of(&surroundings.working_folder.join(file)) else {
+            continue;
+        };
+        if seen.iter().any(|other| other.is(&place)) {
             return Err(
                 Error::usage(format!("`{}` would be written over", file.display()))
                     .help("give the comparison, its page and each recording a file of their own"),

@@ -13,10 +13,12 @@ pub mod discover;
 pub mod disturbances;
 pub mod document;
 pub mod impact;
+pub mod inputs;
 pub mod order;
 pub mod outputs;
 pub mod patience;
 mod pgbench;
+pub mod place;
 mod program;
 mod request;
 pub mod scenario;
@@ -38,6 +40,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::discover::Found;
+use self::inputs::Inputs;
 use self::outputs::Face;
 use self::request::Request;
 use self::units::Unfit;
@@ -53,6 +56,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What is written.
     pub outputs: Outputs,
+    /// What is read, and never written over.
+    pub inputs: Inputs,
     /// One line each: what was left out, what has no effect, what proves less than it seems.
     pub notes: Vec<String>,
 }
@@ -66,6 +71,16 @@ pub struct Outputs {
     pub record: Option<Output>,
 }
 
+impl Outputs {
+    /// Each with the option that asks for it.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Output)> {
+        let faces = self.faces.iter();
+        faces
+            .map(|(face, output)| (outputs::Kind::Face(*face).option(), output))
+            .chain(self.record.iter().map(|output| ("--record", output)))
+    }
+}
+
 /// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -76,9 +91,10 @@ pub enum Output {
 }
 
 impl Output {
-    /// `-` is standard output.
+    /// `-` is standard output, as is what leads there.
     pub fn of(typed: &Path) -> Self {
-        if typed == Path::new("-") {
+        let standard = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+        if standard.iter().any(|name| typed == Path::new(name)) {
             Self::Stdout
         } else {
             Self::File(typed.to_owned())
@@ -163,13 +179,21 @@ fn plan_one(run: &cli::Run, paths: &[PathBuf], surroundings: &Surroundings) -> R
         choice,
         typed_variables,
     };
+    let mut inputs = Inputs::default();
     let plan = match discover::discover(paths, &mut notes)? {
-        Found::Scenario(file) => request.of_scenario(&file, &mut notes)?,
-        Found::Files { folder, files } => request.of_files(&folder, &files, &mut notes)?,
+        Found::Scenario(file) => {
+            inputs.add("the scenario", &file);
+            request.of_scenario(&file, &mut inputs, &mut notes)?
+        }
+        Found::Files { folder, files } => {
+            request.of_files(&folder, &files, &mut inputs, &mut notes)?
+        }
     };
+    inputs.of_run(run, &plan);
     Ok(Planned {
         plan,
         outputs: Outputs::default(),
+        inputs,
         notes,
     })
 }
@@ -224,9 +248,24 @@ fn profile(typed: Option<cli::Profile>) -> impact::Profile {
 ///
 /// # Errors
 ///
-/// If two forms of the report would be written to the same place, or the working directory is gone.
+/// If two forms of the report would be written to the same place, or one over what is read, or the working directory
+/// is gone.
 pub fn written_by(judge: &cli::Judge, scenario: &str) -> Result<Outputs> {
-    outputs::of_recording(&judge.faces, scenario, &Surroundings::of_this_process()?)
+    let surroundings = Surroundings::of_this_process()?;
+    let outputs = outputs::of_recording(&judge.faces, scenario, &surroundings)?;
+    let mut inputs = Inputs::of_process(None);
+    inputs.add("the recording", recording(&judge.recording));
+    inputs.refuse(outputs.named(), &surroundings)?;
+    Ok(outputs)
+}
+
+/// `-` is standard input, which may be a file as well.
+fn recording(typed: &Path) -> &Path {
+    if typed == Path::new("-") {
+        Path::new("/dev/stdin")
+    } else {
+        typed
+    }
 }
 
 /// What does not fit about an option.

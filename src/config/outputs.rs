@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::place::{self, Place};
 use super::{Output, Outputs, Surroundings};
 use crate::{Error, Result, cli};
 
@@ -42,13 +43,16 @@ impl Face {
 
 /// An option that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
+    /// A form of the report.
     Face(Face),
+    /// The recording.
     Record,
 }
 
 impl Kind {
-    fn option(self) -> &'static str {
+    /// The option.
+    pub(super) fn option(self) -> &'static str {
         match self {
             Self::Face(Face::Json) => "--json",
             Self::Face(Face::Html) => "--html",
@@ -110,6 +114,7 @@ pub(super) fn of_all(
     let typed = typed(asked);
     refuse_sharing(&typed, scenarios.len())?;
     let mut taken: BTreeMap<PathBuf, (Kind, Named<'_>)> = BTreeMap::new();
+    let mut places: Vec<(Place, Kind, Named<'_>)> = Vec::new();
     let mut all = Vec::new();
     for scenario in scenarios {
         let mut outputs = Outputs::default();
@@ -118,9 +123,20 @@ pub(super) fn of_all(
             if let Output::File(file) = &output {
                 // Two ways to write one path are one path.
                 let place = surroundings.working_folder.join(file);
-                if let Some(other) = taken.insert(place, (*kind, *scenario)) {
+                let found = Place::of(&place);
+                let shared = found
+                    .as_ref()
+                    .is_ok_and(|place| place.kind == place::Kind::Channel);
+                let same = taken.insert(place, (*kind, *scenario)).filter(|_| !shared);
+                let same = same.or_else(|| {
+                    let here = found.as_ref().ok()?;
+                    let other = places.iter().find(|(place, ..)| place.is(here))?;
+                    Some((other.1, other.2))
+                });
+                if let Some(other) = same {
                     return Err(overwritten(file, other, (*kind, *scenario)));
                 }
+                places.extend(found.ok().map(|place| (place, *kind, *scenario)));
             }
             match kind {
                 Kind::Face(face) => drop(outputs.faces.insert(*face, output)),
@@ -166,7 +182,9 @@ fn typed(asked: Asked<'_>) -> Vec<(Kind, &Path)> {
 
 /// Standard output takes one thing, and of some things only one.
 fn refuse_sharing(typed: &[(Kind, &Path)], scenarios: usize) -> Result<()> {
-    let mut standard = typed.iter().filter(|(_, typed)| *typed == Path::new("-"));
+    let mut standard = typed
+        .iter()
+        .filter(|(_, typed)| Output::of(typed) == Output::Stdout);
     let Some((first, _)) = standard.next() else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::document::{Document, KeyPath};
+use super::inputs::Inputs;
 use super::patience::Patience;
 use super::scenario::{self, Scenario};
 use super::units::{self, Unfit};
@@ -51,7 +52,12 @@ struct Snapshot {
 
 impl Request<'_> {
     /// The plan of a scenario file.
-    pub fn of_scenario(self, file: &Path, notes: &mut Vec<String>) -> Result<Plan> {
+    pub fn of_scenario(
+        self,
+        file: &Path,
+        inputs: &mut Inputs,
+        notes: &mut Vec<String>,
+    ) -> Result<Plan> {
         let text = script::read(file)?;
         let mut document = Document::parse(file, &text)?;
         let own = variables::of_scenario(&document)?;
@@ -69,6 +75,9 @@ impl Request<'_> {
         let typed: Scenario = document.read()?;
         let key = typed.traffic.as_deref().map(|path| (&document, path));
         let source = traffic::Source::find(self.run, &folder, key, notes)?;
+        for file in source.iter().flat_map(traffic::Source::files) {
+            inputs.add("the traffic", file);
+        }
         let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = own
             .keys()
@@ -159,6 +168,7 @@ impl Request<'_> {
         self,
         folder: &Path,
         files: &[PathBuf],
+        inputs: &mut Inputs,
         notes: &mut Vec<String>,
     ) -> Result<Plan> {
         let texts = files
@@ -167,6 +177,9 @@ impl Request<'_> {
             .collect::<Result<Vec<_>>>()?;
         let snapshot = self.snapshot(folder, None)?;
         let source = traffic::Source::find(self.run, folder, None, notes)?;
+        for file in source.iter().flat_map(traffic::Source::files) {
+            inputs.add("the traffic", file);
+        }
         let of_traffic = source.as_ref().map(traffic::Source::variables);
         let known: BTreeSet<&str> = texts
             .iter()

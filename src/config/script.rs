@@ -10,6 +10,7 @@ use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{SplitError, Statement, TransactionControl, Verb, line_column, split};
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// Where a text came from.
@@ -59,7 +60,15 @@ impl Origin {
 /// If it cannot be read, is not UTF-8 or holds a NUL byte.
 pub fn read(path: &Path) -> Result<String> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+    let is_toml = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let most = if is_toml {
+        whole::DESCRIPTION
+    } else {
+        whole::SQL
+    };
+    let bytes = whole::bytes(path, most).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::usage(format!("`{shown}` does not exist")),
         _ => Error::usage(format!("cannot read `{shown}`")).because(error),
     })?;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::inputs::Inputs;
 use super::outputs::{self, Asked, Named};
 use super::units::Unfit;
-use super::{Planned, Surroundings, discover, option, plan_one};
+use super::{Outputs, Planned, Surroundings, discover, option, plan_one};
 use crate::plan::{Keep, StageChoice};
 use crate::{Error, Result, cli};
 
@@ -63,6 +64,11 @@ pub fn plan_all_in(run: &cli::Run, surroundings: &Surroundings) -> Result<Severa
         record: run.record.as_deref(),
     };
     let outputs = outputs::of_all(asked, &named, surroundings)?;
+    let mut inputs = Inputs::default();
+    for one in &planned {
+        inputs.extend(&one.inputs);
+    }
+    inputs.refuse(outputs.iter().flat_map(Outputs::named), surroundings)?;
     let labels: Vec<String> = named.iter().map(|one| label(one, &named)).collect();
     for (one, outputs) in planned.iter_mut().zip(outputs) {
         one.outputs = outputs;

@@ -222,8 +222,8 @@ pub struct Trace {
 pub struct TableFacts {
     /// Its name, with its schema unless that is `public`.
     pub name: String,
-    /// Rows, as the planner's statistics have them.
-    pub rows: u64,
+    /// Rows, as the planner's statistics have them; where it was never analyzed, counted if it is small. Null: not known.
+    pub rows: Option<u64>,
     /// Bytes with indexes and TOAST.
     pub bytes: u64,
     /// Rows that are dead and not yet vacuumed, as the server counts them; null where nobody asked.

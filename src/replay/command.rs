@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 use tokio::task::JoinHandle;
 
 use super::way::Way;
@@ -15,8 +15,8 @@ use crate::keeper::{self, Kept};
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
-use crate::stage::Endpoint;
 use crate::stage::placeholder::Lacking;
+use crate::stage::{Cut, Endpoint};
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -213,16 +213,14 @@ where
     R: AsyncRead + Unpin + Send + 'static,
 {
     tokio::spawn(async move {
-        let mut reader = BufReader::new(pipe);
+        // A character has at most four bytes.
+        let mut lines = Cut::at(4 * KEPT_WIDTH, pipe);
         let mut kept = VecDeque::with_capacity(KEPT_LINES);
-        let mut line = Vec::new();
-        while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
+        while let Ok(Some(line)) = lines.next().await {
             if kept.len() == KEPT_LINES {
                 kept.pop_front();
             }
-            let text = String::from_utf8_lossy(&line);
-            kept.push_back(text.trim_end().chars().take(KEPT_WIDTH).collect());
-            line.clear();
+            kept.push_back(line.trim_end().chars().take(KEPT_WIDTH).collect());
         }
         kept
     })

@@ -85,10 +85,11 @@ impl Scene<'_> {
     }
 
     fn shown(&self, sql: &str) -> String {
-        match self.literals {
+        let told = match self.literals {
             Literals::Hidden => text::normalise(sql),
             Literals::Shown => sql.to_owned(),
-        }
+        };
+        text::told(told)
     }
 
     /// Rests, but not longer than until an interrupt.

@@ -54,12 +54,14 @@ pub fn lines(
 /// somebody's.
 fn detail(error: &DbError) -> Option<String> {
     const LINES: usize = 10;
+    const WIDTH: usize = 500;
     let of_no_row = ["DeadLockReport", "reportDependentObjects"];
     let detail = error.detail()?;
     error
         .routine()
         .filter(|routine| of_no_row.contains(routine))?;
-    let mut lines: Vec<String> = detail.lines().take(LINES).map(str::to_owned).collect();
+    let short = |line: &str| line.chars().take(WIDTH).collect();
+    let mut lines: Vec<String> = detail.lines().take(LINES).map(short).collect();
     match detail.lines().count().saturating_sub(LINES) {
         0 => {}
         more => lines.push(format!("and {more} more")),
@@ -68,8 +70,10 @@ fn detail(error: &DbError) -> Option<String> {
 }
 
 /// The HINT, unless it leads to the log of a server that is gone by then.
-fn hint(error: &DbError) -> Option<&str> {
-    error.hint().filter(|hint| !hint.contains("server log"))
+fn hint(error: &DbError) -> Option<String> {
+    const LONGEST: usize = 1000;
+    let hint = error.hint().filter(|hint| !hint.contains("server log"))?;
+    Some(hint.chars().take(LONGEST).collect())
 }
 
 /// The end of the word that begins at `start`, at least one character.

@@ -17,7 +17,6 @@ use crate::judge::{Judgement, StepJudgement};
 use crate::pg::LockMode;
 use crate::plan;
 use crate::recording::format::{self, StepHeader};
-use crate::stage::StageKind;
 
 /// What one staging server cannot show, whatever it is.
 const LIMITS: &[&str] = &[
@@ -402,17 +401,7 @@ fn stage_limits(stage: &StageFacts) -> Vec<String> {
             network.by
         ));
     }
-    let empty = stage.snapshot.tables.iter().all(|table| table.rows == 0);
-    if stage.kind != StageKind::External && empty {
-        limits.push("the database is empty: holds on empty tables prove nothing".to_owned());
-    } else if let Some(largest) = stage.snapshot.tables.iter().max_by_key(|table| table.rows) {
-        limits.push(format!(
-            "table size: a hold that scans or rewrites grows with its table; the largest here, \
-             `{}`, has {} rows",
-            largest.name,
-            text::count(largest.rows)
-        ));
-    }
+    limits.extend(fidelity::size(stage));
     if stage
         .settings
         .get("fsync")

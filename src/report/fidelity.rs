@@ -1,8 +1,12 @@
 //! How far the data are production's: the line in the report's head, and what it could not show.
 
+use super::text;
 use crate::analyse::StageFacts;
 use crate::plan::Warmth;
-use crate::recording::format::{CollationFacts, CopyKind, DatabaseFacts, Reach, SnapshotFacts};
+use crate::recording::format::{
+    CollationFacts, CopyKind, DatabaseFacts, Reach, SnapshotFacts, TableFacts,
+};
+use crate::stage::StageKind;
 
 /// So many tables are named in the head.
 const NAMED: usize = 3;
@@ -113,6 +117,48 @@ pub(super) fn limits(stage: &StageFacts) -> Vec<String> {
     limits
 }
 
+/// How large its tables are; an empty one is no proof, and one that was never analyzed is not empty.
+pub(super) fn size(stage: &StageFacts) -> Vec<String> {
+    sizes(stage.kind, &stage.snapshot)
+}
+
+fn sizes(kind: StageKind, snapshot: &SnapshotFacts) -> Vec<String> {
+    let tables = &snapshot.tables;
+    let unknown: Vec<&TableFacts> = tables.iter().filter(|table| table.rows.is_none()).collect();
+    if kind != StageKind::External && tables.iter().all(|table| table.rows == Some(0)) {
+        return vec!["the database is empty: holds on empty tables prove nothing".to_owned()];
+    }
+    let mut limits = Vec::new();
+    let largest = if unknown.is_empty() {
+        tables.iter().max_by_key(|table| table.rows)
+    } else {
+        tables.iter().max_by_key(|table| table.bytes)
+    };
+    if let Some(largest) = largest {
+        let rows = match largest.rows {
+            Some(rows) => format!("{} rows", text::count(rows)),
+            None => text::bytes(largest.bytes),
+        };
+        limits.push(format!(
+            "table size: a hold that scans or rewrites grows with its table; the largest here, \
+             `{}`, has {rows}",
+            largest.name
+        ));
+    }
+    if let Some(first) = unknown.first() {
+        let more = match unknown.len() - 1 {
+            0 => "was".to_owned(),
+            more => format!("and {more} more were"),
+        };
+        limits.push(format!(
+            "rows: `{}` {more} never analyzed, so how many rows there are is not known, nor does the \
+             planner know it",
+            first.name
+        ));
+    }
+    limits
+}
+
 /// A warning where a collation has another version here than its indexes were built under.
 fn other_versions(database: &DatabaseFacts) -> Option<String> {
     let differs = |collation: &&CollationFacts| {
@@ -197,6 +243,59 @@ mod tests {
         assert_eq!(lines[1], "foreign server `s1`");
         assert_eq!(lines.len(), 21);
         assert_eq!(lines[20], "and 2 more in the report as JSON");
+    }
+
+    #[test]
+    fn what_was_never_analyzed_is_not_empty() {
+        let limits = |tables: &[(&str, Option<u64>, u64)]| {
+            let snapshot = SnapshotFacts {
+                tables: tables
+                    .iter()
+                    .map(|(name, rows, bytes)| TableFacts {
+                        name: (*name).to_owned(),
+                        rows: *rows,
+                        bytes: *bytes,
+                        ..TableFacts::default()
+                    })
+                    .collect(),
+                ..SnapshotFacts::default()
+            };
+            sizes(StageKind::Local, &snapshot)
+        };
+        let empty = ["the database is empty: holds on empty tables prove nothing"];
+        assert_eq!(limits(&[]), empty);
+        assert_eq!(limits(&[("a", Some(0), 8192)]), empty);
+        let known = limits(&[("a", Some(7), 9_000_000), ("b", Some(8), 1)]);
+        assert_eq!(known.len(), 1);
+        assert!(
+            known[0].ends_with("the largest here, `b`, has 8 rows"),
+            "{known:?}"
+        );
+        for (tables, named, words) in [
+            (
+                &[("a", None, 9_000_000)][..],
+                "`a`",
+                "`a` was never analyzed",
+            ),
+            (
+                &[("a", None, 9_000_000), ("b", Some(8), 1), ("c", None, 1)],
+                "`a`",
+                "`a` and 1 more were never analyzed",
+            ),
+            (
+                &[("a", Some(0), 9_000), ("b", None, 1)],
+                "`a`, has 0 rows",
+                "`b` was never analyzed",
+            ),
+        ] {
+            let limits = limits(tables);
+            assert_eq!(limits.len(), 2, "{limits:?}");
+            assert!(
+                limits[0].contains(&format!("the largest here, {named}")),
+                "{limits:?}"
+            );
+            assert!(limits[1].contains(words), "{limits:?}");
+        }
     }
 
     #[test]

@@ -98,12 +98,17 @@ pub(super) fn snapshot_line(report: &Report) -> Option<String> {
         let numbers = snapshot.tables.iter().map(of);
         numbers.fold(0, u64::saturating_add)
     };
-    let rows = sum(|table| table.rows);
+    let rows = sum(|table| table.rows.unwrap_or(0));
     let bytes = sum(|table| table.bytes);
+    let unknown = snapshot.tables.iter().filter(|table| table.rows.is_none());
+    let rows = match (unknown.count(), rows) {
+        (0, rows) => format!("{} rows", count(rows)),
+        (_, 0) => "an unknown number of rows".to_owned(),
+        (_, rows) => format!("at least {} rows", count(rows)),
+    };
     Some(format!(
-        "{}: {} rows in {} table{}, {}",
+        "{}: {rows} in {} table{}, {}",
         snapshot.name,
-        count(rows),
         snapshot.tables.len(),
         if snapshot.tables.len() == 1 { "" } else { "s" },
         text::bytes(bytes)

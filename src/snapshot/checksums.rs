@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::reading::Content;
 use crate::stage::physical::unreadable;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// Compares what was read with the list; paths in it begin where the list lies.
 pub(super) fn compare(list: &Path, contents: &BTreeMap<PathBuf, Content>) -> Result<()> {
-    let text = std::fs::read_to_string(list).map_err(|error| unreadable(list, error))?;
+    let text = whole::text(list, whole::LIST).map_err(|error| unreadable(list, error))?;
     let folder = list.parent().unwrap_or_else(|| Path::new(""));
     let mut listed = BTreeMap::new();
     for (number, line) in text

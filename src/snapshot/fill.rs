@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::found::Found;
 use super::restore::Restore;
 use super::underway::Underway;
-use super::{Snapshot, Source, apply, inherited, subscriptions};
+use super::{Snapshot, Source, apply, facts, inherited, subscriptions};
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Fill, Inherited, Origin, Tools, Unit, Watch};
 use crate::{Error, Result};
@@ -77,6 +77,7 @@ impl Fill for Snapshot {
                 never = Underway::tell_vacuum(endpoint, watch) => match never {},
             }
         }
+        found.counted(facts::count(&client).await?);
         // A session from here on has the settings: this one is from before.
         apply::settings(&client, &endpoint.database, travels, &found, watch).await?;
         found.remember(&client, &endpoint.database).await

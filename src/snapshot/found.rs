@@ -1,6 +1,7 @@
 //! What a restore finds out on its way, and the base remembers: a later run that restores nothing
 //! has to say the same.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ pub(super) struct Found(Mutex<Inner>);
 #[derive(Debug, Default, Clone)]
 struct Inner {
     notes: Vec<String>,
+    counts: BTreeMap<String, u64>,
     properties: Properties,
     owner: Option<String>,
 }
@@ -29,6 +31,9 @@ struct Inner {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Remembered {
     notes: Vec<String>,
+    /// Rows of tables without statistics, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    counts: BTreeMap<String, u64>,
 }
 
 impl Found {
@@ -36,6 +41,11 @@ impl Found {
     pub fn note(&self, watch: &dyn Watch, note: String) {
         watch.note(&note);
         self.with(|inner| inner.notes.push(note));
+    }
+
+    /// The rows of these tables, which have no statistics.
+    pub fn counted(&self, counts: BTreeMap<String, u64>) {
+        self.with(|inner| inner.counts = counts);
     }
 
     /// What the dump says of its database.
@@ -67,11 +77,11 @@ impl Found {
     /// Writes the notes where every copy of the base has them: a comment on the database, which no
     /// dump restores and no statement reads.
     pub async fn remember(&self, client: &Client, database: &str) -> Result<()> {
-        let notes = self.with(|inner| inner.notes.clone());
-        if notes.is_empty() {
+        let (notes, counts) = self.with(|inner| (inner.notes.clone(), inner.counts.clone()));
+        if notes.is_empty() && counts.is_empty() {
             return Ok(());
         }
-        let text = serde_json::to_string(&Remembered { notes })
+        let text = serde_json::to_string(&Remembered { notes, counts })
             .map_err(|error| Error::defect("notes cannot be written as JSON").because(error))?;
         let text = text.replace('\'', "''");
         client
@@ -91,6 +101,18 @@ impl Found {
 /// # Errors
 /// The server does not answer.
 pub async fn remembered(client: &Client) -> Result<Vec<String>> {
+    Ok(read(client).await?.notes)
+}
+
+/// The rows that were counted in that restore, by table.
+///
+/// # Errors
+/// The server does not answer.
+pub(super) async fn counted(client: &Client) -> Result<BTreeMap<String, u64>> {
+    Ok(read(client).await?.counts)
+}
+
+async fn read(client: &Client) -> Result<Remembered> {
     let comment: Option<String> = client
         .query_one(
             "SELECT pg_catalog.shobj_description(oid, 'pg_database')
@@ -104,6 +126,5 @@ pub async fn remembered(client: &Client) -> Result<Vec<String>> {
         .as_deref()
         .and_then(|comment| comment.strip_prefix(MARK))
         .and_then(|text| serde_json::from_str::<Remembered>(text).ok())
-        .map(|remembered| remembered.notes)
         .unwrap_or_default())
 }

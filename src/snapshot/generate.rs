@@ -10,6 +10,7 @@ use super::underway::Underway;
 use crate::config::vars::substitute;
 use crate::sql::{line_column, split};
 use crate::stage::connect::connect;
+use crate::stage::whole;
 use crate::stage::{Endpoint, Unit, Watch};
 use crate::{Error, Result};
 
@@ -24,7 +25,7 @@ impl Snapshot {
         let path = self.folder.join(file);
         let making = format!("making `{}` with `{}`", self.manifest.name, file.display());
         watch.measured(&making, Unit::Statements);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = whole::text(&path, whole::SQL).map_err(|error| {
             Error::usage(format!("cannot read `{}`", path.display())).because(error)
         })?;
         let sql = substitute(&text, &self.variables).map_err(|undefined| {

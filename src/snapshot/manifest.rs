@@ -16,6 +16,7 @@ use self::source::SOURCE_HELP;
 pub use self::source::Source;
 pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// The name of the description in a snapshot's folder.
@@ -81,7 +82,7 @@ impl Manifest {
         } else {
             path.to_owned()
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| {
+        let text = whole::text(&file, whole::DESCRIPTION).map_err(|error| {
             let problem = Error::usage(format!(
                 "cannot read the snapshot description `{}`",
                 file.display()
@@ -106,6 +107,25 @@ impl Manifest {
         })?;
         manifest.travels.read_files(&folder)?;
         Ok((manifest, folder))
+    }
+
+    /// What it names, relative to its folder: files, and folders that are read as a whole.
+    pub fn files(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = self.checksums.as_deref().into_iter().collect();
+        match &self.source {
+            Source::Generator { files: own } => files.extend(own.iter().map(PathBuf::as_path)),
+            Source::Dump { file, filtered } => {
+                files.push(file);
+                files.extend(filtered.iter().map(|part| part.file.as_path()));
+            }
+            Source::Physical { path, wal } => {
+                files.push(path);
+                files.extend(wal.as_deref());
+            }
+            Source::Hooks(_) | Source::Image { .. } | Source::Volume { .. } => {}
+        }
+        files.extend(self.travels.files());
+        files
     }
 
     fn parse(text: &str) -> Result<Self, Defect> {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::stage::whole;
+
 /// Raised when an older memo would be misread.
 const FORMAT: u32 = 1;
 /// Smaller files are read each time: a megabyte takes a millisecond, as long as looking it up.
@@ -150,7 +152,7 @@ impl Memo {
 }
 
 fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {
-    std::fs::read(file)
+    whole::bytes(file, whole::LIST)
         .ok()
         .and_then(|text| serde_json::from_slice::<Stored>(&text).ok())
         .filter(|stored| stored.format == FORMAT)

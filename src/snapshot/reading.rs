@@ -97,7 +97,12 @@ impl Reading {
     fn read(&self, path: &Path) -> Result<(Content, Option<Traits>)> {
         let failed = |error| unreadable(path, error);
         let mut file = File::open(path).map_err(failed)?;
-        let before = Traits::of(&file.metadata().map_err(failed)?);
+        let facts = file.metadata().map_err(failed)?;
+        if !facts.is_file() {
+            // A device may have no end, and a pipe can be read once.
+            return Err(failed(std::io::Error::other("it is no file")));
+        }
+        let before = Traits::of(&facts);
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         let mut length = 0;

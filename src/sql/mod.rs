@@ -16,7 +16,7 @@ mod words;
 
 pub use kind::Kind;
 pub use lex::{Lexer, Token, TokenKind, Unterminated, lex};
-pub use normalise::normalise;
+pub use normalise::{is_cut, normalise, told};
 pub use split::{SplitError, SplitErrorKind, Statement, line_column, split};
 pub use timeout::{SetsLockTimeout, Timeout, Until};
 pub use verb::{Object, TransactionControl, Verb};

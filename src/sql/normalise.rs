@@ -39,9 +39,44 @@ pub fn normalise(sql: &str) -> String {
     normal
 }
 
+/// The longest text that is told of a statement, in bytes.
+const LONGEST: usize = 256 * 1024;
+
+/// What stands at the end of one that was longer.
+const CUT: &str = " …";
+
+/// A statement's text as it is told, without the end of one that nobody could read: an `INSERT` of a million rows.
+pub fn told(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let mut end = LONGEST;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.shrink_to_fit();
+        text.push_str(CUT);
+    }
+    text
+}
+
+/// True where there may be more of it than was told.
+pub fn is_cut(text: &str) -> bool {
+    text.ends_with(CUT)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::normalise;
+    use super::{LONGEST, is_cut, normalise, told};
+
+    #[test]
+    fn a_text_that_nobody_could_read_is_cut() {
+        let short = "SELECT 1".to_owned();
+        assert_eq!(told(short.clone()), short);
+        assert!(!is_cut(&short));
+        let long = told("ß".repeat(LONGEST));
+        assert!(is_cut(&long) && long.len() < LONGEST + 10, "{}", long.len());
+        assert_eq!(told(long.clone()).len(), long.len().min(LONGEST + 4));
+    }
 
     #[test]
     fn literals_of_every_sort_become_a_question_mark() {

@@ -1,6 +1,9 @@
-//! What a client program writes: its last lines are kept, and each can be heard as it comes.
+//! What a program writes: its last lines are kept, and each can be heard as it comes, in memory that no program can
+//! make grow, whatever it writes and however long its lines are.
 
 use std::collections::VecDeque;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use super::TOOL_LINES;
 
@@ -73,9 +76,104 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// The lines of a pipe, each cut at a width.
+#[derive(Debug)]
+pub(crate) struct Cut<R> {
+    source: BufReader<R>,
+    width: usize,
+    open: Vec<u8>,
+    /// Bytes of the open line, also those that were cut off.
+    length: u64,
+}
+
+impl<R: AsyncRead + Unpin> Cut<R> {
+    /// At so many bytes; where that is inside a character, the character is marked as broken.
+    pub fn at(width: usize, pipe: R) -> Self {
+        Self {
+            source: BufReader::new(pipe),
+            width,
+            open: Vec::new(),
+            length: 0,
+        }
+    }
+
+    /// The next line, without its end; None: there is no more. Dropped before it is done, it loses nothing.
+    ///
+    /// # Errors
+    /// The pipe cannot be read.
+    pub async fn next(&mut self) -> std::io::Result<Option<String>> {
+        loop {
+            let bytes = self.source.fill_buf().await?;
+            if bytes.is_empty() {
+                return Ok((self.length > 0).then(|| self.close()));
+            }
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let piece = &bytes[..end.unwrap_or(bytes.len())];
+            let room = self.width.saturating_sub(self.open.len());
+            self.open.extend_from_slice(&piece[..piece.len().min(room)]);
+            let read = piece.len() + usize::from(end.is_some());
+            self.length += read as u64;
+            self.source.consume(read);
+            if end.is_some() {
+                return Ok(Some(self.close()));
+            }
+        }
+    }
+
+    fn close(&mut self) -> String {
+        self.length = 0;
+        let line = String::from_utf8_lossy(&self.open).into_owned();
+        self.open.clear();
+        line
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
     use super::*;
+
+    /// So many bytes without an end of line, made while they are read.
+    struct Endless(u64);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let length = usize::try_from(self.0)
+                .map_or(buffer.remaining(), |left| left.min(buffer.remaining()));
+            buffer.initialize_unfilled_to(length).fill(0xc3);
+            buffer.advance(length);
+            self.0 -= length as u64;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_s_line_is_cut_and_the_next_one_is_whole() {
+        let text = b"one\n\ntwenty-two letters are\r\nla\xffst".as_slice();
+        let mut lines = Cut::at(10, text);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().await.expect("read") {
+            all.push(line);
+        }
+        assert_eq!(all, ["one", "", "twenty-two", "la\u{fffd}st"]);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_s_line_without_end_takes_no_memory() {
+        let mut lines = Cut::at(2000, Endless(64 << 20));
+        let line = lines.next().await.expect("read").expect("a line");
+        assert_eq!(line.chars().count(), 2000);
+        assert!(lines.open.capacity() <= 4096, "{}", lines.open.capacity());
+        assert_eq!(lines.next().await.expect("read"), None);
+    }
 
     #[test]
     fn the_last_lines_are_kept_however_the_bytes_are_cut() {

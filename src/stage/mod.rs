@@ -32,12 +32,14 @@ pub mod role;
 mod shaping;
 pub mod tls;
 pub mod watch;
+pub(crate) mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use beside::Beside;
 pub use endpoint::{Endpoint, Host, Link, Secret};
+pub(crate) use lines::Cut;
 pub use lines::{Ear, Heard};
 pub use network::{Network, NetworkFacts};
 pub use physical::{Inherited, Origin};

@@ -210,10 +210,22 @@ fn io_error(error: &DriverError) -> Option<&io::Error> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
+/// A server's message as it is, unless that is longer than anybody reads: a migration's own may be megabytes.
+fn short(message: &str) -> String {
+    const LONGEST: usize = 2000;
+    match message.char_indices().nth(LONGEST) {
+        None => message.to_owned(),
+        Some((end, _)) => {
+            let more = message[end..].chars().count();
+            format!("{} … ({more} more characters)", &message[..end])
+        }
+    }
+}
+
 /// The driver's error in one line: it prints only the first link of its chain by itself.
 pub fn tell(error: &DriverError) -> String {
     if let Some(db) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", db.message(), db.code().code());
+        return format!("{} (SQLSTATE {})", short(db.message()), db.code().code());
     }
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -10,6 +10,7 @@ mod cache;
 mod disk;
 mod external;
 mod killed;
+mod outputs;
 mod recordings;
 mod scenarios;
 mod signals;

@@ -120,3 +120,54 @@ fn a_reader_that_goes_away_is_no_error() {
     }
     room.assert_clean();
 }
+
+#[test]
+fn what_has_no_end_is_no_recording() {
+    let room = Room::new();
+    let begins = ["no recording", "line 1", "help:"];
+    for endless in ["/dev/zero", "/dev/urandom"] {
+        room.lockproof(&["judge", endless])
+            .expect(2, &[endless, "recording", "line 1", "help:"]);
+    }
+    room.lockproof(&["judge", "/dev/zero"]).expect(2, &begins);
+    // A pipe that is never closed, as long as somebody reads it.
+    let script = "yes | tr -d '\\n' | \"$0\" judge -";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_lockproof")]);
+    let ended = command.output().expect("bash");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("line 1 does not begin with `{`"), "{said}");
+    room.file("run.jsonl.gz", b"\x1f\x8b\x08\x00rest");
+    room.lockproof(&["judge", "run.jsonl.gz"])
+        .expect(2, &["run.jsonl.gz", "packed", "gunzip"]);
+}
+
+#[test]
+fn what_has_no_end_is_no_scenario_and_no_step() {
+    let room = Room::new();
+    std::os::unix::fs::symlink("/dev/zero", room.path("zero.sql")).expect("linked");
+    std::os::unix::fs::symlink("/dev/zero", room.path("zero.toml")).expect("linked");
+    let large = room.file("large.sql", "");
+    let file = std::fs::File::options().write(true).open(large);
+    file.expect("opened").set_len(8 << 30).expect("grown");
+    let scenario = room.scenario("[[steps]]\nname = \"a\"\nsql = \"SELECT 1\"\n");
+    let scenario = scenario.display().to_string();
+    for (arguments, words) in [
+        (&["run", "zero.sql"][..], ["zero.sql", "larger than 1 MiB"]),
+        (&["run", "zero.toml"], ["zero.toml", "larger than 1 MiB"]),
+        (&["run", "large.sql"], ["large.sql", "larger than 1 GiB"]),
+        (
+            &["run", &scenario, "--traffic", "zero.sql"],
+            ["zero.sql", "larger than 1 MiB"],
+        ),
+    ] {
+        room.lockproof(&[arguments, &["--stage", "local"]].concat())
+            .expect(2, &words);
+    }
+    std::fs::remove_file(room.path("snapshot/generate.sql")).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", room.path("snapshot/generate.sql")).expect("linked");
+    room.lockproof(&["run", &scenario, "--stage", "local"])
+        .expect(2, &["generate.sql", "it is no file"]);
+    assert!(room.names("cache/bases").is_empty());
+}

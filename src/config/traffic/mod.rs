@@ -129,6 +129,14 @@ impl Source {
         }
     }
 
+    /// What it is read from; a description names others.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Description { file, .. } => vec![file],
+            Self::Scripts(scripts) => scripts.iter().map(Script::file).collect(),
+        }
+    }
+
     /// The variables that `--var` may set for it.
     pub fn variables(&self) -> BTreeSet<String> {
         match self {

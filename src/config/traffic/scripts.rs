@@ -21,6 +21,11 @@ pub struct Script {
 }
 
 impl Script {
+    /// Where it is.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The variables that it uses, as `:name` or `${name}`.
     pub fn variables(&self) -> BTreeSet<String> {
         let mut used = pgbench::used(&self.text);

@@ -79,10 +79,14 @@ pub(super) fn describe(made: &Made<'_>) -> String {
             Taken::Empty => ", without them",
             Taken::Nothing => ", left out",
         };
+        let rows = match table.rows {
+            Some(rows) => rows.to_string(),
+            None => "an unknown number of".to_owned(),
+        };
         let name = table.shown().replace(char::is_control, " ");
         line(
             &mut text,
-            &format!("# {name}: {} rows{how}, {} bytes", table.rows, table.bytes),
+            &format!("# {name}: {rows} rows{how}, {} bytes", table.bytes),
         );
     }
     text

@@ -12,6 +12,7 @@ use super::cannot_write;
 use super::describe::FIRST_LINE;
 use crate::snapshot::manifest::FILE_NAME;
 use crate::stage::Watch;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 const CREATING: &str = ".lockproof-creating-";
@@ -118,7 +119,7 @@ fn refuse_present(target: &Path, present: Present) -> Result<()> {
         return Ok(());
     }
     let shown = target.display();
-    let ours = std::fs::read_to_string(target.join(FILE_NAME))
+    let ours = whole::text(&target.join(FILE_NAME), whole::DESCRIPTION)
         .is_ok_and(|text| text.starts_with(FIRST_LINE));
     match present {
         Present::Keep => Err(Error::usage(format!("`{shown}` is there already"))

@@ -21,8 +21,8 @@ pub(super) struct Table {
     unlogged: bool,
     visible: Visible,
     readable: bool,
-    /// By the planner's statistics.
-    pub rows: u64,
+    /// By the planner's statistics; None: it was never analyzed.
+    pub rows: Option<u64>,
     /// With TOAST, without indexes: what is read.
     pub bytes: u64,
     /// With indexes: what a restore writes, at the most.
@@ -301,7 +301,7 @@ fn table(row: &tokio_postgres::Row) -> Table {
             Visible::BySchema
         },
         readable: row.get("readable"),
-        rows: row.get::<_, f64>("rows") as u64,
+        rows: row.get::<_, Option<f64>>("rows").map(|rows| rows as u64),
         bytes: bytes("bytes"),
         total: bytes("total"),
         parents: row.get("parents"),

@@ -12,6 +12,7 @@ use crate::config::carried::{Fate, Written, fate};
 use crate::config::conf;
 use crate::config::units::{self, Unfit};
 use crate::snapshot::globals::{self, Role};
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// The keys of `snapshot.toml` that are read here.
@@ -45,7 +46,7 @@ pub struct Travels {
     pub max_age: Option<Duration>,
     /// What was named and stays behind, for a note: names, never values.
     pub left_out: BTreeSet<String>,
-    /// Files of the folder that are still to be read.
+    /// Files that some of it is read from, relative to the snapshot's folder.
     settings_file: Option<String>,
     globals_file: Option<String>,
 }
@@ -60,6 +61,12 @@ pub struct Partial {
 }
 
 impl Travels {
+    /// The files that it is read from, relative to the snapshot's folder.
+    pub(super) fn files(&self) -> impl Iterator<Item = &std::path::Path> {
+        let named = [&self.settings_file, &self.globals_file].into_iter();
+        named.flatten().map(std::path::Path::new)
+    }
+
     pub(super) fn parse(top: &Keys<'_>) -> Result<Self, Defect> {
         let mut travels = Self {
             owner: top.string("owner")?,
@@ -104,7 +111,7 @@ impl Travels {
 
     /// Reads the files; what snapshot.toml itself says of a role wins over them.
     pub(super) fn read_files(&mut self, folder: &Path) -> Result<()> {
-        if let Some(name) = self.settings_file.take() {
+        if let Some(name) = self.settings_file.clone() {
             let text = read(folder, &name, "settings")?;
             let entries = conf::parse(&text).map_err(|unfit| in_file(folder, &name, unfit))?;
             for entry in entries {
@@ -121,7 +128,7 @@ impl Travels {
                 }
             }
         }
-        if let Some(name) = self.globals_file.take() {
+        if let Some(name) = self.globals_file.clone() {
             let text = read(folder, &name, "globals")?;
             let found = globals::parse(&text).map_err(|unfit| in_file(folder, &name, unfit))?;
             self.left_out.extend(found.left_out);
@@ -243,7 +250,7 @@ fn in_file(folder: &Path, name: &str, unfit: Unfit) -> Error {
 
 fn read(folder: &Path, name: &str, key: &str) -> Result<String> {
     let path = folder.join(name);
-    std::fs::read_to_string(&path).map_err(|error| {
+    whole::text(&path, whole::LIST).map_err(|error| {
         Error::usage(format!(
             "cannot read `{}`, which `{key}` of the snapshot names",
             path.display()

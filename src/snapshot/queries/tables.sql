@@ -8,7 +8,12 @@ WITH widths AS (
     GROUP BY schemaname, tablename
 )
 SELECT CASE WHEN n.nspname = 'public' THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname) AS name,
-       greatest(c.reltuples, 0)::float8 AS rows,
+       -- Never analyzed: -1, before 14 nought with no page. What has no page has no row; a partitioned table has only those
+       -- of its partitions.
+       CASE WHEN c.relkind = 'p' THEN greatest(c.reltuples, 0)
+            WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples
+            WHEN pg_relation_size(c.oid) = 0 THEN 0
+       END::float8 AS rows,
        pg_total_relation_size(c.oid) AS bytes,
        pg_stat_get_dead_tuples(c.oid) AS dead_rows,
        CASE WHEN c.relkind = 'r' AND c.relpages >= 8 AND c.reltuples > 0

@@ -8,7 +8,11 @@ SELECT c.oid,
        c.relpersistence = 'u' AS unlogged,
        pg_catalog.pg_table_is_visible(c.oid) AS visible,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
-       greatest(c.reltuples, 0)::float8 AS rows,
+       -- As in tables.sql: what was never analyzed is not known.
+       CASE WHEN c.relkind NOT IN ('r', 'm') THEN greatest(c.reltuples, 0)
+            WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples
+            WHEN pg_catalog.pg_relation_size(c.oid) = 0 THEN 0
+       END::float8 AS rows,
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END AS bytes,
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_total_relation_size(c.oid) ELSE 0 END AS total,
        ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = c.oid) AS parents,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// One place where an engine may listen.
@@ -125,7 +126,7 @@ impl Surroundings {
             return Ok(None);
         };
         // Most have none, and one that nobody may read is somebody else's.
-        let Ok(text) = std::fs::read(&file) else {
+        let Ok(text) = whole::bytes(&file, whole::DESCRIPTION) else {
             return Ok(None);
         };
         let read: Configuration = serde_json::from_slice(&text).map_err(|error| {
@@ -171,7 +172,7 @@ fn context_address(name: &str, configuration: &Path) -> Result<Address> {
         .because(cause)
         .help(help)
     };
-    let text = std::fs::read(&file).map_err(|error| failed(error.into()))?;
+    let text = whole::bytes(&file, whole::DESCRIPTION).map_err(|error| failed(error.into()))?;
     let meta: Meta = serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
     let engine = meta
         .endpoints

@@ -215,7 +215,14 @@ impl Container {
         let mut archive = Vec::new();
         while let Some(piece) = pieces.next().await {
             match piece {
-                Ok(piece) => archive.extend_from_slice(&piece),
+                Ok(piece) => {
+                    archive.extend_from_slice(&piece);
+                    if archive.len() as u64 > crate::stage::whole::LIST {
+                        return Err(Error::stage(format!(
+                            "`{path}` in the container is larger than anything that is read of it"
+                        )));
+                    }
+                }
                 Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => {
                     return Err(engine.failed(&format!("read `{path}` in the container"), error));

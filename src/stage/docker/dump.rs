@@ -16,8 +16,9 @@ use super::image::ImageInfo;
 use super::owner::Lock;
 use super::spec::{Access, Spec};
 use crate::stage::dump::Dump;
+use crate::stage::lines::Lines;
 use crate::stage::local::is_trouble;
-use crate::stage::{Endpoint, Host, TOOL_LINES, ToolOutput};
+use crate::stage::{Endpoint, Heard, Host, ToolOutput};
 use crate::{Error, Result};
 
 const INSIDE: &str = "/lockproof/dump";
@@ -140,27 +141,24 @@ async fn run(
         .write_all(format!("{password}\n").as_bytes())
         .await
         .ok();
-    let mut last = std::collections::VecDeque::new();
-    let mut rest = Vec::new();
-    while let Some(part) = output.next().await {
-        rest.extend_from_slice(&part.map_err(lost)?.into_bytes());
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            (dump.line)(&line);
-            if is_trouble(&line) {
-                if last.len() == TOOL_LINES {
-                    last.pop_front();
-                }
-                last.push_back(line);
-            }
+    let mut ear = |line: &str| {
+        (dump.line)(line);
+        if is_trouble(line) {
+            Heard::Keep
+        } else {
+            Heard::Drop
         }
+    };
+    let mut lines = Lines::new(&mut ear);
+    while let Some(part) = output.next().await {
+        lines.push(&part.map_err(lost)?.into_bytes());
     }
+    let last = lines.end();
     let ended = engine.api.inspect_exec(&exec.id).await.map_err(lost)?;
     Ok(ToolOutput {
         status: ended.exit_code.and_then(|code| i32::try_from(code).ok()),
         stdout: Vec::new(),
-        stderr: last.into(),
+        stderr: last,
     })
 }
 

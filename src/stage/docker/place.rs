@@ -204,8 +204,9 @@ fn pack_files(files: &Files, sender: &Sender, count: &Sent) -> io::Result<()> {
                 let Some(name) = wal_name(&path) else {
                     continue;
                 };
-                let mut content = Vec::new();
-                crate::stage::physical::archive::open(&path)?.read_to_end(&mut content)?;
+                // A segment has 1 GiB at the most.
+                let segment = crate::stage::physical::archive::open(&path)?;
+                let content = crate::stage::whole::of(segment, crate::stage::whole::SQL)?;
                 let mut header = header(tar::EntryType::Regular, content.len() as u64);
                 archive.append_data(
                     &mut header,

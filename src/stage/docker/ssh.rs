@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::socket_folder::Folder;
+use crate::stage::Cut;
 
 /// Where an engine listens unless the URL has a path.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -69,9 +69,9 @@ impl Tunnel {
             .map_err(|error| format!("cannot start `ssh`: {error}"))?;
         if let Some(stdout) = ssh.stdout.take() {
             // A login script over there may say something of its own first.
-            let mut lines = BufReader::new(stdout).lines();
+            let mut lines = Cut::at(1024, stdout);
             loop {
-                match lines.next_line().await {
+                match lines.next().await {
                     Ok(Some(line)) if line.trim() == READY => break,
                     Ok(Some(_)) => {}
                     Ok(None) | Err(_) => return Err(last_words(&words)),

@@ -7,6 +7,7 @@ mod account;
 mod interlock;
 mod parameters;
 mod passfile;
+mod read;
 mod service;
 mod settle;
 mod url;
@@ -32,10 +33,25 @@ pub fn parse(typed: &str) -> Result<Endpoint> {
     settle::settle(
         typed,
         &Around {
-            variable: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            variable: &variable,
             account: &account::name,
         },
     )
+}
+
+/// The files that this text, the environment and libpq's defaults lead to, each with what it is.
+pub fn files_around(typed: Option<&str>) -> Vec<(&'static str, std::path::PathBuf)> {
+    read::files(
+        typed,
+        &Around {
+            variable: &variable,
+            account: &account::name,
+        },
+    )
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What is read beside the text itself.

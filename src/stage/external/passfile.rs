@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::stage::Secret;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// Whom a password is looked for.
@@ -38,7 +39,7 @@ pub(super) fn find(file: &Path, login: &Login<'_>) -> Result<Option<Secret>> {
         ))
         .help(format!("take their rights away with `chmod 600 {shown}`")));
     }
-    let text = fs::read(file).map_err(|error| {
+    let text = whole::bytes(file, whole::DESCRIPTION).map_err(|error| {
         Error::usage(format!("cannot read the password file `{shown}`"))
             .because(error)
             .help("name another one in `PGPASSFILE`")

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Around;
 use super::parameters::{Given, Origin};
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// Where packages of PostgreSQL look when `PGSYSCONFDIR` says nothing: Debian's, those of
@@ -47,6 +48,15 @@ enum Must {
     Nothing,
 }
 
+/// Every file that is looked into.
+pub(super) fn all(given: &Given, around: &Around<'_>) -> Vec<PathBuf> {
+    let (own, system) = files(given, around);
+    own.map(|(file, _)| file)
+        .into_iter()
+        .chain(system)
+        .collect()
+}
+
 /// The user's file, and those of the machine.
 fn files(given: &Given, around: &Around<'_>) -> (Option<(PathBuf, Must)>, Vec<PathBuf>) {
     let named = given
@@ -72,7 +82,7 @@ fn files(given: &Given, around: &Around<'_>) -> (Option<(PathBuf, Must)>, Vec<Pa
 
 /// Whether the file has the service.
 fn read(given: &mut Given, file: &Path, service: &str) -> Result<bool> {
-    let bytes = std::fs::read(file).map_err(|error| {
+    let bytes = whole::bytes(file, whole::DESCRIPTION).map_err(|error| {
         Error::usage(format!("cannot read the service file `{}`", file.display()))
             .because(error)
             .help("name another one in `PGSERVICEFILE`, or connect without `service`")

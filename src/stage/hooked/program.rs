@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::mask::masked;
 use super::path_of;
 use super::record::Record;
+use crate::stage::Cut;
 use crate::{Error, Result};
 
 /// Lines that are kept of each stream.
 const KEPT: usize = 20;
+/// Bytes of each line that are kept: more than any URL has.
+const WIDTH: usize = 16 * 1024;
 /// From a polite signal to the one that cannot be refused.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// A server that the program started may hold its output open: nobody waits for that.
@@ -96,8 +99,8 @@ impl Program<'_> {
         if let (Some(record), Some(pid)) = (record, child.id()) {
             record.made_by(pid)?;
         }
-        let mut stdout = child.stdout.take().map(|pipe| BufReader::new(pipe).lines());
-        let mut stderr = child.stderr.take().map(|pipe| BufReader::new(pipe).lines());
+        let mut stdout = child.stdout.take().map(|pipe| Cut::at(WIDTH, pipe));
+        let mut stderr = child.stderr.take().map(|pipe| Cut::at(WIDTH, pipe));
         let mut kept = (VecDeque::new(), VecDeque::new());
         let mut status = None;
         let mut last_words = deadline;
@@ -171,14 +174,13 @@ impl Drop for Group {
     }
 }
 
-async fn next<R: AsyncRead + Unpin>(lines: &mut Option<Lines<BufReader<R>>>) -> Option<String> {
+async fn next<R: AsyncRead + Unpin>(lines: &mut Option<Cut<R>>) -> Option<String> {
     let said = match lines {
-        Some(open) => open.next_line().await,
+        Some(open) => open.next().await,
         None => return None,
     };
     match said {
         Ok(Some(said)) => Some(said),
-        // No text is no line of ours; the stream is over for us.
         Ok(None) | Err(_) => {
             *lines = None;
             None

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-
 use super::binaries::{folders, parse_version};
 use super::folder::cannot;
+use super::tools::last_lines;
 use crate::stage::dump::Dump;
-use crate::stage::{Endpoint, TOOL_LINES, ToolOutput};
+use crate::stage::{Cut, Endpoint, Heard, TOOL_LINES, ToolOutput};
 use crate::{Error, Result};
+
+/// Bytes of each line of its words that are kept.
+const WIDTH: usize = 4096;
 
 /// A `pg_dump`; it needs no server beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl PgDump {
             }
         }
         let environment = endpoint.own_environment();
-        let output = command
+        let mut child = command
             .args(arguments)
             .envs(
                 environment
@@ -78,15 +80,18 @@ impl PgDump {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)
-            .output()
-            .await
+            .spawn()
             .map_err(|error| cannot("start", &self.program, error))?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<String> = words.lines().map(str::to_owned).collect();
+        let mut keep = |_: &str| Heard::Keep;
+        let stderr = last_lines(child.stderr.take(), &mut keep).await;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| cannot("wait for", &self.program, error))?;
         Ok(ToolOutput {
-            status: output.status.code(),
+            status: status.code(),
             stdout: Vec::new(),
-            stderr: lines[lines.len().saturating_sub(TOOL_LINES)..].to_vec(),
+            stderr,
         })
     }
 
@@ -133,10 +138,9 @@ impl PgDump {
         let leash = child.stdin.take();
         let mut last = std::collections::VecDeque::new();
         if let Some(stderr) = child.stderr.take() {
-            let mut lines = BufReader::new(stderr).split(b'\n');
+            let mut lines = Cut::at(WIDTH, stderr);
             let broken = |error| Error::stage("the words of `pg_dump` broke off").because(error);
-            while let Some(line) = lines.next_segment().await.map_err(broken)? {
-                let line = String::from_utf8_lossy(&line).into_owned();
+            while let Some(line) = lines.next().await.map_err(broken)? {
                 (dump.line)(&line);
                 // Only what tells of trouble is kept: it says a line for each of a thousand objects.
                 if is_trouble(&line) {

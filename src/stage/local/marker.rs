@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::stage::whole;
 use crate::stage::{Request, shaping};
 
 /// Raised when bases are made in a way that older ones were not.
@@ -59,7 +60,7 @@ pub(super) fn key(request: &Request, version: &str) -> String {
 
 /// What a folder's `base.json` says; None: it is no whole base.
 pub(super) fn read_marker(folder: &Path) -> Option<Marker> {
-    let text = std::fs::read(folder.join(MARKER)).ok()?;
+    let text = whole::bytes(&folder.join(MARKER), whole::LIST).ok()?;
     let marker: Marker = serde_json::from_slice(&text).ok()?;
     (marker.format == FORMAT && folder.join("data").is_dir()).then_some(marker)
 }

@@ -184,7 +184,10 @@ fn shown(path: &Path) -> Result<String> {
 }
 
 /// Reads a stream to its end and keeps its last lines.
-async fn last_lines(stream: Option<impl AsyncRead + Unpin>, ear: Ear<'_>) -> Vec<String> {
+pub(super) async fn last_lines(
+    stream: Option<impl AsyncRead + Unpin>,
+    ear: Ear<'_>,
+) -> Vec<String> {
     let mut lines = Lines::new(ear);
     let mut buffer = vec![0; 8192];
     let Some(mut stream) = stream else {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{archive, is_left_out, manifest};
 use crate::stage::blocking::on_threads;
+use crate::stage::whole;
 use crate::stage::{Unit, Watch};
 use crate::{Error, Result};
 
@@ -87,7 +88,7 @@ impl Files {
         let Some(Piece::Folder(folder)) = self.pieces.first() else {
             return None;
         };
-        std::fs::read_to_string(folder.join("PG_VERSION"))
+        whole::text(&folder.join("PG_VERSION"), whole::DESCRIPTION)
             .ok()?
             .trim()
             .parse()
@@ -101,7 +102,7 @@ impl Files {
                 continue;
             };
             let file = folder.join("postmaster.pid");
-            let Ok(text) = std::fs::read_to_string(&file) else {
+            let Ok(text) = whole::text(&file, whole::DESCRIPTION) else {
                 continue;
             };
             let pid = text
@@ -145,7 +146,8 @@ impl Files {
     /// shutdown and checkpoint rewrites; and in any case the sizes of all files.
     pub fn identity(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut facts = Vec::new();
-        let read = |path: &Path| std::fs::read(path).map_err(|error| unreadable(path, error));
+        let read =
+            |path: &Path| whole::bytes(path, whole::SQL).map_err(|error| unreadable(path, error));
         if let Some(path) = &self.manifest {
             facts.push(("manifest".to_owned(), read(path)?));
         }
@@ -164,7 +166,7 @@ impl Files {
                         "postgresql.conf",
                         "postgresql.auto.conf",
                     ] {
-                        if let Ok(text) = std::fs::read(folder.join(name)) {
+                        if let Ok(text) = whole::bytes(&folder.join(name), whole::DESCRIPTION) {
                             facts.push((name.to_owned(), text));
                         }
                     }
@@ -205,13 +207,13 @@ impl Files {
             Some(Piece::Folder(folder)) => {
                 for (name, text) in NAMES.iter().zip(&mut texts) {
                     // Debian keeps it elsewhere.
-                    *text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+                    *text = whole::text(&folder.join(name), whole::DESCRIPTION).unwrap_or_default();
                 }
             }
             Some(Piece::Archive { file, to }) => Self::members(file, to, |member| {
                 let at = NAMES.iter().position(|name| member.path == Path::new(name));
                 if let (Some(at), Some((_, content))) = (at, member.content) {
-                    content.read_to_string(&mut texts[at])?;
+                    texts[at] = whole::utf8(whole::of(content, whole::DESCRIPTION)?)?;
                 }
                 Ok(())
             })

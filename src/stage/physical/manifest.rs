@@ -11,6 +11,7 @@ use sha2::Digest;
 
 use super::files::{Files, Piece, unreadable};
 use super::is_left_out;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 #[derive(Deserialize)]
@@ -34,7 +35,7 @@ struct Listed {
 
 /// Compares; `advance` counts bytes, and ends it by saying no.
 pub(super) fn verify(path: &Path, files: &Files, advance: &dyn Fn(u64) -> bool) -> Result<()> {
-    let text = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+    let text = whole::bytes(path, whole::SQL).map_err(|error| unreadable(path, error))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
         Error::stage(format!("`{}` cannot be read", path.display()))
             .because(error)

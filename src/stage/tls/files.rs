@@ -8,6 +8,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Root;
+use crate::stage::whole;
 use crate::{Error, Result};
 
 /// The certificates of those who vouch for servers.
@@ -86,7 +87,7 @@ fn private(file: &Path) -> Result<()> {
 }
 
 fn read(file: &Path, what: &str, parameter: &str) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|error| {
+    whole::bytes(file, whole::DESCRIPTION).map_err(|error| {
         Error::usage(format!("cannot read {what} in `{}`", file.display()))
             .because(error)
             .help(format!("name the file with `{parameter}`"))
