@@ -318,3 +318,34 @@ fn a_recording_is_judged_by_what_the_program_did() {
             .expect(code, &[words]);
     }
 }
+
+#[test]
+fn beside_traffic_that_writes_only_the_program_counts() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    room.file(
+        "scenario/traffic.toml",
+        "rate = 100\nbaseline = \"500ms\"\nsettle = \"200ms\"\n[front]\npool = 5\n\
+         [[operations]]\nname = \"write\"\nsql = \"INSERT INTO numbers VALUES (1)\"\n",
+    );
+    let beside = |step: &str| format!("traffic = \"traffic.toml\"\n{step}");
+    let told = |code, step: &str, words: &[&str]| exits(code, &room, &beside(step), words);
+    // Connections of the pool are no sessions of the program, and its rows are not the program's.
+    told(4, &program(&["sleep", "0.2"], ""), &[NO_SESSION]);
+    told(
+        5,
+        &program(&["psql", "-Xqc", "SELECT pg_sleep(0.2)"], ""),
+        &[NOTHING, "`numbers`"],
+    );
+    let adds = ["psql", "-Xqc", "ALTER TABLE items ADD b int"];
+    told(0, &program(&adds, ""), &["verdict: within"]);
+    // A transaction of it that writes is seen, and asked for.
+    let fills = "INSERT INTO numbers VALUES (2); SELECT pg_sleep(0.3)";
+    told(
+        0,
+        &program(&["psql", "-Xqc", fills], ""),
+        &["verdict: within"],
+    );
+}

@@ -322,7 +322,10 @@ async fn steps(
         observer,
         endpoint: migration,
         major: server.major,
-        external: matches!(run.ground.provider, Provider::External(_)),
+        external: matches!(
+            run.ground.provider,
+            Provider::External(_) | Provider::Hooked(_)
+        ),
         plan: run.plan,
     };
     run.watch.phase("reading the catalogue");
