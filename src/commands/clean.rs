@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lockproof::exit_code::ExitCode;
+use lockproof::snapshot::create::sweep_creations;
 use lockproof::snapshot::{Manifest, Source};
 use lockproof::stage::Watch;
 use lockproof::stage::docker::{self, Docker, Sweep};
@@ -33,6 +34,7 @@ pub async fn clean(arguments: &cli::Clean, screen: &Screen) -> Result<ExitCode> 
     screen.phase("looking for what was left in the cache");
     let swept = local::sweep(&cache, kept, screen).await?;
     removed.extend(swept.removed.iter().map(shown));
+    removed.extend(sweep_creations(&cache, screen)?.iter().map(shown));
     let clones = clones(&cache, kept, screen).await?;
     removed.extend(clones.ended);
     screen.finish();

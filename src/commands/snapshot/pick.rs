@@ -1,4 +1,5 @@
-//! Which restored snapshot is meant by an id, its beginning, or a snapshot's name.
+//! Which restored snapshot is meant: by an id, its beginning, a snapshot's name, or the place that a message named: the
+//! volume, the folder, or that folder's own name.
 
 use lockproof::config::suggest::nearest;
 use lockproof::stage::cache::Cached;
@@ -14,7 +15,9 @@ pub fn pick<'a>(all: &'a [Cached], typed: &str) -> Result<&'a Cached> {
         .collect();
     let begun: Vec<&Cached> = all
         .iter()
-        .filter(|cached| !typed.is_empty() && cached.id.starts_with(typed))
+        .filter(|cached| {
+            !typed.is_empty() && (cached.id.starts_with(typed) || is_at(cached, typed))
+        })
         .collect();
     // A name is what people chose: it wins over an id that happens to begin like it.
     match (named.as_slice(), begun.as_slice()) {
@@ -34,6 +37,12 @@ pub fn pick<'a>(all: &'a [Cached], typed: &str) -> Result<&'a Cached> {
         }))
         .help("name one by its id")),
     }
+}
+
+/// Whether its place is so called.
+fn is_at(cached: &Cached, typed: &str) -> bool {
+    let place = std::path::Path::new(&cached.place);
+    cached.place == typed || place.file_name().is_some_and(|name| name == typed)
 }
 
 fn unknown(all: &[Cached], typed: &str) -> Error {

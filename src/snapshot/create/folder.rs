@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cannot_write;
+use super::creations::Creation;
 use super::describe::FIRST_LINE;
 use crate::snapshot::manifest::FILE_NAME;
 use crate::stage::Watch;
@@ -35,16 +36,24 @@ pub(super) struct Building {
     path: PathBuf,
     present: Present,
     _owner: File,
+    _noted: Creation,
 }
 
 impl Building {
     /// Begins one; removes what killed ones left beside it.
-    pub fn begin(target: &Path, present: Present, run_id: &str, watch: &dyn Watch) -> Result<Self> {
+    pub fn begin(
+        target: &Path,
+        present: Present,
+        run_id: &str,
+        cache: &Path,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let parent = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         std::fs::create_dir_all(parent).map_err(|error| cannot_write(parent, error))?;
         sweep(parent, watch)?;
         refuse_present(target, present)?;
+        let noted = Creation::note(cache, run_id, parent)?;
         let path = parent.join(format!("{CREATING}{name}-{run_id}"));
         // Production's rows are in it: nobody else's to read, as pg_dump has it.
         DirBuilder::new()
@@ -63,6 +72,7 @@ impl Building {
             path,
             present,
             _owner: owner,
+            _noted: noted,
         })
     }
 
@@ -132,8 +142,18 @@ fn refuse_present(target: &Path, present: Present) -> Result<()> {
     }
 }
 
+/// What a sweep of a folder found.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    /// What killed ones had begun.
+    pub removed: Vec<PathBuf>,
+    /// One is being made there now.
+    pub lives: bool,
+}
+
 /// Removes what killed ones left, and puts back what one was about to replace.
-fn sweep(parent: &Path, watch: &dyn Watch) -> Result<()> {
+pub(super) fn sweep(parent: &Path, watch: &dyn Watch) -> Result<Swept> {
+    let mut swept = Swept::default();
     let entries = std::fs::read_dir(parent).map_err(|error| cannot_write(parent, error))?;
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path
@@ -153,15 +173,21 @@ fn sweep(parent: &Path, watch: &dyn Watch) -> Result<()> {
                 ));
             }
         }
-        if name.starts_with(CREATING) && is_left(&path) {
+        if !name.starts_with(CREATING) {
+            continue;
+        }
+        if is_left(&path) {
             std::fs::remove_dir_all(&path).map_err(|error| cannot_write(&path, error))?;
             watch.note(&format!(
                 "removed `{}`, which an earlier `snapshot create` left when it was killed",
                 path.display()
             ));
+            swept.removed.push(path);
+        } else {
+            swept.lives = true;
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 /// True when its maker is gone. One without a lock file is a moment old, or about to be renamed.
@@ -186,7 +212,8 @@ mod tests {
     use crate::stage::watch::Unwatched;
 
     fn begin(target: &Path, present: Present) -> Result<Building> {
-        Building::begin(target, present, "r1", &Unwatched)
+        let cache = tempfile::tempdir().expect("a folder");
+        Building::begin(target, present, "r1", cache.path(), &Unwatched)
     }
 
     #[test]

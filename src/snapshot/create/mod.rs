@@ -3,6 +3,7 @@
 //! Everything is read in one exported snapshot, in read-only transactions; nothing is written there and
 //! nothing waits long for a lock. The folder appears whole or not at all.
 
+mod creations;
 mod describe;
 mod folder;
 mod keys;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_postgres::Client;
 
+pub use self::creations::sweep_creations;
 pub use self::folder::Present;
 
 use self::folder::Building;
@@ -110,7 +112,7 @@ pub async fn create(
     watch: &dyn Watch,
     interrupt: &Interrupt,
 ) -> Result<Snapshot> {
-    let building = Building::begin(&asked.to, asked.present, run_id, watch)?;
+    let building = Building::begin(&asked.to, asked.present, run_id, &plan.cache, watch)?;
     let mut dumper = None;
     let making = make(asked, plan, run_id, building.path(), &mut dumper, watch);
     let made = tokio::select! {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::process::{Process, real};
+use super::tablespaces;
 use super::user::Account;
 use crate::{Error, Result};
 
@@ -120,6 +121,7 @@ impl Folder {
     /// Removes it and says so when that fails.
     pub fn remove(mut self) -> Result<()> {
         self.armed = false;
+        tablespaces::remove(&self.data());
         let sockets = remove(&self.owner.sockets);
         remove(&self.path).and(sockets)
     }
@@ -141,6 +143,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.armed {
+            tablespaces::remove(&self.data());
             let _ = remove(&self.owner.sockets);
             let _ = remove(&self.path);
         }

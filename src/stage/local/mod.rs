@@ -20,6 +20,7 @@ mod server;
 mod shelf;
 mod spare;
 mod sweep;
+mod tablespaces;
 mod tools;
 mod tree;
 pub mod user;
@@ -365,6 +366,7 @@ impl RunningStage for LocalStage {
         process::end_orphans(&folder.data());
         process::free_shared_memory(&folder.data()).await;
         drop(server);
+        tablespaces::remove(&folder.data());
         // Where blocks are shared, a clone takes no time.
         if stopped.is_ok() && cloned.method == CloneMethod::Copy {
             let data = folder.data();

@@ -13,6 +13,7 @@ use super::folder::{Left, remove, sweeping};
 use super::marker::is_whole;
 use super::process::{end_orphans, free_shared_memory, postmaster_on, real};
 use super::spare::Spare;
+use super::tablespaces;
 use crate::Result;
 use crate::stage::Watch;
 
@@ -138,6 +139,7 @@ async fn end(left: &Left) -> Result<bool> {
     {
         remove(&owner.sockets)?;
     }
+    tablespaces::remove(&data);
     remove(&left.path)?;
     Ok(server.is_some())
 }
