@@ -206,7 +206,10 @@ fn what_is_no_comparison_is_refused_before_anything_is_run() {
     refused(
         &[&stored[0], &stored[1]],
         &["--json", "quick.jsonl"],
-        &["would be written over"],
+        &[
+            "`--json quick.jsonl` would replace",
+            "a recording that is compared",
+        ],
     );
     refused(&[&stored[0], &stored[0]], &[], &["`", "is there twice"]);
     assert_eq!(room.read("quick.jsonl"), "kept");
