@@ -157,6 +157,30 @@ const STATEMENTS: &[&str] = &[
     "select a[1:1], a[1:e] from (select array[1] as a, 1 as e) as q;\n",
 ];
 
+/// Scripts of which `psql` does run the command: what chance alone finds too seldom.
+const ALWAYS: &[&str] = &[
+    "  \\echo MARKER\n",
+    "select 1; \\echo MARKER\n",
+    "select E'\\''; \\echo MARKER\n",
+    "select 'a\\'; \\echo MARKER '\n",
+    "set standard_conforming_strings = off;\nselect '\\'', 'x';\n\\echo MARKER\n",
+    "set standard_conforming_strings to off;\nset standard_conforming_strings = 'on';\nselect '\\';\n\\echo MARKER\n",
+    "select E'a'\n'\\' \\echo MARKER\n",
+    "-- \r\\echo MARKER\n",
+    "select a[1:e'\\' \\echo MARKER\n",
+    "select b'0''1' \\echo MARKER\n",
+    "select ne'\\' \\echo MARKER '\n",
+    "select x$a$ \\echo MARKER $a$\n",
+    "select $a$ $b$a$; \\echo MARKER $a$\n",
+    "/* /* */ */ \\echo MARKER */\n",
+    "copy t from stdin;\n'\n\\.\n\\echo MARKER\n'\n",
+    "copy t from stdin;\n\\.\r\n\\echo MARKER\n\\.\n",
+    "copy t from stdin; copy t from stdin;\n'\n\\.\n'\n\\.\n\\echo MARKER\n",
+    "copy (select 1 as stdin) to stdout;\n\\echo MARKER\n\\.\n",
+    "select $$\ncopy t from stdin;\n$$;\n\\echo MARKER\n\\.\n",
+    "select ':LAST_ERROR_MESSAGE' as \"\\\" \\echo MARKER\n",
+];
+
 fn scripts(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces), 1..most).prop_map(|pieces| pieces.concat())
 }
@@ -306,6 +330,14 @@ fn psql_itself_runs_no_command_that_passes() {
         local.start(&base, &Unwatched).await.expect("a stage")
     });
     let (tools, endpoint) = (stage.tools(), stage.socket_endpoint());
+    let mut never: Vec<&str> = Vec::new();
+    for text in ALWAYS {
+        let out = runtime.block_on(printed(tools, &endpoint, text.as_bytes()));
+        let has_run = out.iter().any(|line| line.contains("MARKER"));
+        never.extend((!has_run).then_some(text));
+        assert!(verdict(text.as_bytes(), true).is_err(), "it passes: {text}");
+    }
+    assert!(never.is_empty(), "they run no command: {never:#?}");
     let (mut ran, mut passed) = (0, 0);
     let mut runner = TestRunner::new(Config {
         cases: 250,

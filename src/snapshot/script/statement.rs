@@ -19,7 +19,7 @@ pub(super) enum Token<'a> {
 
 /// How much of `COPY … FROM stdin` was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Copy {
+enum Rows {
     Nothing,
     Copy,
     /// The first `FROM` outside parentheses: no table is called so without quotes.
@@ -32,7 +32,7 @@ enum Copy {
 /// A statement, from its first token to the semicolon that has `psql` send it.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
-    copy: Copy,
+    rows: Rows,
     /// Its first words, as [`Settings::after`](super::settings::Settings::after) takes them.
     pub words: Vec<Vec<u8>>,
     /// A semicolon came that `psql` takes for a part of it; what is next could be a statement to the server.
@@ -47,7 +47,7 @@ pub(super) struct Statement {
 impl Statement {
     pub(super) fn new() -> Self {
         Self {
-            copy: Copy::Nothing,
+            rows: Rows::Nothing,
             words: Vec::new(),
             within: false,
             heads: [0; 4],
@@ -59,11 +59,11 @@ impl Statement {
 
     /// Nothing but comments came of it.
     pub(super) fn is_empty(&self) -> bool {
-        self.copy == Copy::Nothing && !self.within && self.parens == 0 && self.bodies == 0
+        self.rows == Rows::Nothing && !self.within && self.parens == 0 && self.bodies == 0
     }
 
     pub(super) fn takes_rows(&self) -> bool {
-        self.copy == Copy::Stdin
+        self.rows == Rows::Stdin
     }
 
     /// True where a semicolon ends it.
@@ -80,14 +80,14 @@ impl Statement {
         if std::mem::take(&mut self.within) && is("copy") {
             return Err(Cause::CopyWithin);
         }
-        self.copy = match self.copy {
-            Copy::Nothing if is("copy") => Copy::Copy,
-            Copy::Copy if is("from") && self.parens == 0 => Copy::From,
-            Copy::Copy => Copy::Copy,
+        self.rows = match self.rows {
+            Rows::Nothing if is("copy") => Rows::Copy,
+            Rows::Copy if is("from") && self.parens == 0 => Rows::From,
+            Rows::Copy => Rows::Copy,
             // The grammar takes either word for the client's rows.
-            Copy::From if is("stdin") || is("stdout") => Copy::Stdin,
-            Copy::Nothing | Copy::From | Copy::No => Copy::No,
-            Copy::Stdin => Copy::Stdin,
+            Rows::From if is("stdin") || is("stdout") => Rows::Stdin,
+            Rows::Nothing | Rows::From | Rows::No => Rows::No,
+            Rows::Stdin => Rows::Stdin,
         };
         self.keep(token);
         Ok(())
