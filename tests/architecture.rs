@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Each room and what it may know of others: a whole room, or one path of it.
 ///
-/// `error`, and with it `Error` and `Result`, is everybody's but the pure rooms'.
+/// `error`, and with it `Error` and `Result`, is everybody's but the pure rooms'. `redact` is there for whoever lets
+/// something out, or learns what must not get out.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("advice", &[]),
     (
@@ -47,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::cache::Keep",
             "stage::external",
             "stage::hooked",
+            "redact",
         ],
     ),
     (
@@ -78,8 +80,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan::Cadence",
             "plan::Literals",
             "recording::format",
-            "sql",
             "stage::Endpoint",
+            "redact",
         ],
     ),
     // One place opens every connection, and it is the stage's: it knows the way and its TLS.
@@ -114,6 +116,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::StageKind",
         ],
     ),
+    ("redact", &["plan::Literals", "recording::format", "sql"]),
     (
         "replay",
         &[
@@ -127,6 +130,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sql",
             "stage::Endpoint",
             "stage::Watch",
+            "redact",
         ],
     ),
     (
@@ -142,6 +146,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::traffic",
             "stage::CloneMethod",
             "stage::StageKind",
+            "redact",
         ],
     ),
     (
@@ -160,10 +165,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replay",
             "report",
             "snapshot",
-            // Literals of what a snapshot says of its rows are hidden like those of statements.
-            "sql::normalise",
             "stage",
             "traffic",
+            "redact",
         ],
     ),
     (
@@ -184,6 +188,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::format",
             "sql",
             "stage",
+            "redact",
+            "plan::Literals",
         ],
     ),
     ("sql", &[]),
@@ -201,7 +207,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Endpoint",
         ],
     ),
-    ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
+    (
+        "stage",
+        &["clock::nanos", "clock::wall", "error", "plan", "redact"],
+    ),
 ];
 
 /// Rooms that turn what was recorded into what it means: the same answer wherever they run.

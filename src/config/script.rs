@@ -10,7 +10,7 @@ use super::variables::{BATCH_VARIABLES, placeholders};
 use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{SplitError, Statement, TransactionControl, Verb, line_column, split};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// Where a text came from.
 #[derive(Debug, Clone)]
@@ -58,6 +58,13 @@ impl Origin {
 ///
 /// If it cannot be read, is not UTF-8 or holds a NUL byte.
 pub fn read(path: &Path) -> Result<String> {
+    let text = read_text(path)?;
+    // Whatever is complained about from here on is said without them.
+    redact::learn_file(path, &text);
+    Ok(text)
+}
+
+fn read_text(path: &Path) -> Result<String> {
     let shown = path.display();
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::usage(format!("`{shown}` does not exist")),

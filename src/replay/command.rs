@@ -11,11 +11,11 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::{Connection, Course, Scene, application, interrupted};
-use crate::Result;
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::stage::Endpoint;
+use crate::{Result, redact};
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -32,7 +32,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         pids: Vec::new(),
         connection: Connection::Closed,
     };
-    let shown = work.argv.join(" ");
+    let shown = redact::command_line(&work.argv, scene.literals);
     // Its locks are known from polls alone.
     scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
@@ -44,7 +44,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         }
     };
     scene.tell(Event::CommandStarted {
-        argv: work.argv.clone(),
+        argv: redact::arguments(&work.argv, scene.literals),
         at: started,
     });
     let group = child
@@ -59,7 +59,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     for reader in output.into_iter().flatten() {
         lines.extend(collect(reader).await);
     }
-    let lines = without_secrets(lines, scene);
+    let lines = redact::foreign::output(lines, scene.literals);
     let status = match &ended {
         Ended::Exited(status) => status.code(),
         _ => None,
@@ -181,8 +181,9 @@ where
             if kept.len() == KEPT_LINES {
                 kept.pop_front();
             }
-            let text = String::from_utf8_lossy(&line);
-            kept.push_back(text.trim_end().chars().take(KEPT_WIDTH).collect());
+            // Before it is cut: of half a password nothing would be known.
+            let text = redact::hide(String::from_utf8_lossy(&line).trim_end());
+            kept.push_back(text.chars().take(KEPT_WIDTH).collect());
             line.clear();
         }
         kept
@@ -198,17 +199,6 @@ async fn collect(mut reader: JoinHandle<VecDeque<String>>) -> VecDeque<String> {
             VecDeque::new()
         }
     }
-}
-
-/// Programs print connection strings: the password never leaves here, nor as a URL writes it.
-fn without_secrets(lines: Vec<String>, scene: &Scene<'_>) -> Vec<String> {
-    let secrets = scene.endpoint.secrets();
-    let hidden = |line: String| {
-        secrets
-            .iter()
-            .fold(line, |line, secret| line.replace(secret.reveal(), "***"))
-    };
-    lines.into_iter().map(hidden).collect()
 }
 
 fn failed(message: String, details: Vec<String>) -> Outcome {

@@ -19,7 +19,7 @@ use crate::pg::names::MIGRATION_PREFIX;
 use crate::plan::{Literals, Step, Work};
 use crate::recording::format::{Event, Outcome};
 use crate::stage::{Endpoint, Watch};
-use crate::{Result, sql as text};
+use crate::{Result, redact};
 
 /// What a step runs with.
 pub struct Scene<'a> {
@@ -80,10 +80,7 @@ impl Scene<'_> {
     }
 
     fn shown(&self, sql: &str) -> String {
-        match self.literals {
-            Literals::Hidden => text::normalise(sql),
-            Literals::Shown => sql.to_owned(),
-        }
+        redact::sql::shown(sql, self.literals)
     }
 
     /// Rests, but not longer than until an interrupt.

@@ -27,7 +27,7 @@ use super::{Snapshot, manifest};
 use crate::error::Trouble;
 use crate::interrupt::Interrupt;
 use crate::plan::StagePlan;
-use crate::stage::connect::connect;
+use crate::stage::connect::{Told, connect, tell};
 use crate::stage::dump::{Dump, Dumper};
 use crate::stage::{Endpoint, Watch, local};
 use crate::{Error, Result};
@@ -411,7 +411,7 @@ fn failed(what: &str, error: tokio_postgres::Error) -> Error {
     let words = error
         .as_db_error()
         .map_or_else(String::new, |said| said.message().to_owned());
-    let error = Error::stage(what).because(error);
+    let error = Error::stage(what).because(Told(tell(&error)));
     match way_out(&words) {
         Some(help) => error.help(help),
         None => error,

@@ -13,7 +13,7 @@ use super::exec::ContainerTools;
 use crate::stage::admin::Admin;
 use crate::stage::connect::{open, quoted};
 use crate::stage::{Endpoint, Host, Link, Secret, Tools};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -54,7 +54,7 @@ pub(super) async fn ready(
                 container.image,
                 patience.as_secs()
             ))
-            .details(container.log(engine, 20).await)
+            .details(redact::foreign::log(container.log(engine, 20).await))
             .help("if its log says that it is ready, a firewall or a proxy stands between"));
         }
         tokio::time::sleep(PAUSE).await;
@@ -83,7 +83,7 @@ pub(super) async fn ready(
                 endpoint.shown()
             ))
             .because(error)
-            .details(container.log(engine, 20).await));
+            .details(redact::foreign::log(container.log(engine, 20).await)));
         }
         tokio::time::sleep(PAUSE).await;
     }
