@@ -139,8 +139,10 @@ where
     I: IntoIterator,
     I::Item: AsRef<str>,
 {
-    let mut kept = Vec::new();
+    let mut kept: Vec<String> = Vec::new();
     let mut goes = Goes::Nothing;
+    // The last line that has a level, and how many characters stand before its words.
+    let mut last: Option<(usize, usize)> = None;
     for line in lines {
         let line = line.as_ref();
         // Our own errors have a bar before the lines of others.
@@ -160,6 +162,21 @@ where
         }
         let (shown, next) = of(line);
         goes = next;
+        let raised = [" at RAISE", " at ASSERT"]
+            .iter()
+            .any(|end| line.ends_with(end));
+        if line.contains("CONTEXT:") && raised {
+            // Only now is it known that code of the user's said it, in whatever words.
+            if let Some((index, at)) = last.take() {
+                kept.truncate(index + 1);
+                if let Some(said) = kept.get_mut(index) {
+                    let before: String = said.chars().take(at).collect();
+                    *said = format!("{before}?");
+                }
+            }
+        } else if let Some((_, at)) = level(&shown).filter(|(level, _)| *level != "HINT") {
+            last = Some((kept.len(), shown[..at].chars().count()));
+        }
         kept.push(hide(&shown));
     }
     kept
@@ -344,12 +361,16 @@ mod tests {
                 "DETAIL:  Key (email)=(v8) already exists.",
                 "INSERT INTO t VALUES ('v9');",
                 "Running migrations:",
+                "ERROR:  bad customer v10",
+                "who is v11",
+                "HINT:  ask v12",
+                "CONTEXT:  PL/pgSQL function complain(text) line 1 at RAISE",
             ],
             Literals::Hidden,
         )
         .join("\n");
         assert!(
-            (1..10).all(|n| !shown.contains(&format!("v{n}"))),
+            (1..13).all(|n| !shown.contains(&format!("v{n}"))),
             "{shown}"
         );
         for kept in [

@@ -156,7 +156,12 @@ fn value_of(text: &str, start: usize, end: usize, name: &str) -> Option<Range<us
     let value = match behind {
         Some(behind) => behind.trim_start_matches([' ', '\t']),
         // As SQL has it.
-        None if !quoted && rest.len() < text.len() - end && rest.starts_with(['\'', '$']) => rest,
+        None if !quoted
+            && rest.len() < text.len() - end
+            && (rest.starts_with('\'') || rest.starts_with("$$")) =>
+        {
+            rest
+        }
         None => return None,
     };
     let from = text.len() - value.len();

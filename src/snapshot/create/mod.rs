@@ -5,6 +5,7 @@
 
 mod describe;
 mod folder;
+mod ignored;
 mod keys;
 mod rows;
 mod settings;
@@ -129,6 +130,16 @@ pub async fn create(
     }
     building.publish()?;
     watch.note(&format!("made `{}`", asked.to.display()));
+    if let Some(tree) = ignored::work_tree(&asked.to).filter(|_| ignored::is_there(&asked.to)) {
+        watch.note(&format!(
+            "`{}` holds rows of `{}` and lies in the git work tree `{}`: the `{}` in it keeps it out of commits, and \
+             it is better kept elsewhere",
+            asked.to.display(),
+            asked.from.shown(),
+            tree.display(),
+            ignored::FILE
+        ));
+    }
     Snapshot::load(&asked.to, &BTreeMap::new())
 }
 
@@ -173,6 +184,9 @@ async fn make(
         settings: &settings,
     });
     std::fs::write(&file, text).map_err(|error| cannot_write(&file, error))?;
+    if tables.whole().count() + tables.filtered().count() > 0 {
+        ignored::write(folder)?;
+    }
     // Whoever reads it next is `run`: what that would refuse is a defect of ours.
     super::Manifest::load(folder).map(drop).map_err(|error| {
         Error::defect("the description that was written cannot be read").because(error)
