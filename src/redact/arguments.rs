@@ -2,7 +2,7 @@
 
 use super::pattern::looks_secret;
 use super::sql::{is_sql, shown as shown_sql};
-use super::{MASK, hide};
+use super::{MASK, hide, known};
 use crate::plan::Literals;
 
 /// The words, each as far as it may be shown.
@@ -46,6 +46,8 @@ pub fn secrets(words: &[String]) -> Vec<String> {
 }
 
 fn argument(word: &str, literals: Literals) -> String {
+    // Whole first: of one that was torn up nothing would be known.
+    let word = &known::hide(word);
     let word = if is_sql(word.trim_start()) {
         shown_sql(word, literals)
     } else if literals == Literals::Hidden && word.contains(char::is_whitespace) {

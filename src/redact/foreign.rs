@@ -4,9 +4,9 @@
 //! session did is no part of why a server was lost, so a log keeps only the words of the server itself.
 //! Pure.
 
-use super::hide;
 use super::server::{context, loose};
 use super::sql::{is_sql, shown};
+use super::{hide, known};
 use crate::plan::Literals;
 
 /// What begins a piece that repeats a statement or rows, to its end.
@@ -144,7 +144,8 @@ where
     // The last line that has a level, and how many characters stand before its words.
     let mut last: Option<(usize, usize)> = None;
     for line in lines {
-        let line = line.as_ref();
+        // Whole first: of one that was torn up nothing would be known.
+        let line = &known::hide(line.as_ref());
         // Our own errors have a bar before the lines of others.
         let bare = line.trim_start_matches("  | ");
         let belongs = match goes {

@@ -34,12 +34,31 @@ pub fn hide(text: &str) -> String {
 /// Remembers what is secret in a text of any sort: passwords of URLs, values of names that say so.
 pub fn learn(text: &str) {
     for place in pattern::find(text) {
+        let is_bare = text[..place.start].ends_with(['=', ' ', '>']);
         let value = &text[place];
         // An expression is no value.
-        if !value.contains(['(', '$', '{', '%']) || value.contains('%') && !value.starts_with('%') {
+        let is_expression = value.starts_with(['$', '%', '{', '('])
+            || value.contains('(') && value.ends_with([')', ',', ';']);
+        if !(is_bare && is_expression) {
             known::remember(value);
+            for plain in unquoted(value) {
+                known::remember(&plain);
+            }
         }
     }
+}
+
+/// What a value that stood in quotes may stand for: quotes are doubled, or have a backslash before them.
+fn unquoted(value: &str) -> Vec<String> {
+    let mut plain = String::with_capacity(value.len());
+    let mut letters = value.chars();
+    while let Some(c) = letters.next() {
+        match c {
+            '\\' => plain.extend(letters.next()),
+            c => plain.push(c),
+        }
+    }
+    vec![value.replace("''", "'"), value.replace("\"\"", "\""), plain]
 }
 
 /// Remembers what is secret in a file of the user's: in SQL by what it means, else by how it looks.

@@ -33,6 +33,8 @@ impl Said<'_> {
 
     /// The same of another text of it, such as its hint.
     pub fn filter(&self, text: &str, statement: Option<&str>, literals: Literals) -> String {
+        // Whole first: of one that was torn up nothing would be known.
+        let text = &known::hide(text);
         let text = match literals {
             Literals::Shown => {
                 let secrets = statement.map(sql::passwords).unwrap_or_default();
@@ -190,7 +192,7 @@ fn without_strings(text: &str, statement: &Statement) -> String {
 
 /// What `RAISE` says: the words that the statement has for it, without what was put in for `%`.
 fn raised(text: &str, sql: &str) -> String {
-    let formats = sql::said(sql).values;
+    let formats = sql::said(sql).formats;
     let mut best: Option<String> = None;
     for format in formats {
         let parts: Vec<&str> = format.split('%').collect();

@@ -112,6 +112,8 @@ pub(super) struct Said {
     pub names: BTreeSet<String>,
     /// Contents of strings.
     pub values: Vec<String>,
+    /// Those of them that `RAISE` says, with `%` for what is put in.
+    pub formats: Vec<String>,
 }
 
 /// Names and values of a statement, those of bodies and of strings that are SQL among them.
@@ -126,8 +128,15 @@ pub(super) fn said(sql: &str) -> Said {
 
 fn tell(sql: &str, depth: usize, said: &mut Said) {
     let secret = spans(sql);
-    for token in lex(sql) {
+    // The last two words, without what has no meaning.
+    let mut before = [String::new(), String::new()];
+    for token in lex(sql).filter(|token| !token.kind.is_trivia()) {
         let text = &sql[token.span.clone()];
+        let raises = before.iter().any(|word| word == "raise");
+        before = [std::mem::take(&mut before[1]), text.to_lowercase()];
+        if raises && token.kind == TokenKind::String {
+            said.formats.push(meant(&token, text));
+        }
         if secret
             .iter()
             .any(|span| span.start <= token.span.start && token.span.end <= span.end)
@@ -146,25 +155,22 @@ fn tell(sql: &str, depth: usize, said: &mut Said) {
                 let inner = meant(&token, text);
                 if begins_with_verb(&inner) || inner.contains(';') {
                     tell(&inner, depth - 1, said);
-                } else {
-                    said.values.push(inner);
                 }
+                said.values.push(inner);
             }
             TokenKind::String if depth > 0 => {
                 let inner = meant(&token, text);
                 if begins_with_verb(&inner) {
                     tell(&inner, depth - 1, said);
-                } else {
-                    said.values.push(
-                        text.trim_start_matches(|c: char| c != '\'')
-                            .trim_matches('\'')
-                            .to_owned(),
-                    );
-                    said.values.push(inner);
                 }
+                let typed = text.trim_start_matches(|c: char| c != '\'');
+                said.values.push(typed.trim_matches('\'').to_owned());
+                said.values.push(inner);
             }
-            kind if is_literal(kind) => said.values.push(text.to_owned()),
-            TokenKind::LineComment | TokenKind::BlockComment => {}
+            kind if is_literal(kind) => {
+                said.values.push(meant(&token, text));
+                said.values.push(text.to_owned());
+            }
             _ => {}
         }
     }
