@@ -119,7 +119,6 @@ fn written(mut header: Header, events: Vec<Event>) -> String {
         writer.append(&event).expect("written");
         analyst.push(event);
     }
-    drop(writer);
     let timeline = analyst.finish();
     let judgement = judge::judge(&timeline, &policy);
     let report = build::build(&timeline, &judgement, &policy);
@@ -207,7 +206,7 @@ fn events(said: &str, sql: &str, message: String) -> Vec<Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn a_known_password_is_in_no_face((secret, core) in secrets(), way in 0..WAYS.len()) {
