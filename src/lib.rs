@@ -80,6 +80,7 @@ pub mod observe;
 pub mod pg;
 pub mod plan;
 pub mod recording;
+pub mod redact;
 pub mod replay;
 pub mod report;
 pub mod run;

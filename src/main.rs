@@ -6,7 +6,6 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use lockproof::cli::{Cli, Command};
 use lockproof::{config, keeper};
 
@@ -16,7 +15,10 @@ fn main() -> ExitCode {
     if let Some(status) = keeper::begin() {
         return ExitCode::from(status);
     }
-    let cli = Cli::parse();
+    let cli = match commands::typed::read() {
+        Ok(cli) => cli,
+        Err(code) => return ExitCode::from(code.number()),
+    };
     let screen = Screen::new(&cli.terminal);
     // One thread: with workers, each reply of the server wakes one of them, which wakes this one, and a
     // small statement takes as long as the two switches.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Each room and what it may know of others: a whole room, or one path of it.
 ///
-/// `error`, and with it `Error` and `Result`, is everybody's but the pure rooms'.
+/// `error`, and with it `Error` and `Result`, is everybody's but the pure rooms'. `redact` is there for whoever lets
+/// something out, or learns what must not get out.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("advice", &[]),
     (
@@ -53,6 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::placeholder",
             // Files that are read whole, up to a limit.
             "stage::whole",
+            "redact",
         ],
     ),
     (
@@ -87,8 +89,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan::Cadence",
             "plan::Literals",
             "recording::format",
-            "sql",
             "stage::Endpoint",
+            "redact",
         ],
     ),
     // One place opens every connection, and it is the stage's: it knows the way and its TLS.
@@ -125,6 +127,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::StageKind",
         ],
     ),
+    ("redact", &["plan::Literals", "recording::format", "sql"]),
     (
         "replay",
         &[
@@ -146,6 +149,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::relay",
             // Why an argument of a program cannot be filled in.
             "stage::placeholder",
+            "redact",
         ],
     ),
     (
@@ -162,6 +166,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::CloneMethod",
             "stage::Network",
             "stage::StageKind",
+            "redact",
         ],
     ),
     (
@@ -180,10 +185,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replay",
             "report",
             "snapshot",
-            // Literals of what a snapshot says of its rows are hidden like those of statements.
-            "sql::normalise",
             "stage",
             "traffic",
+            "redact",
         ],
     ),
     (
@@ -204,6 +208,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "recording::format",
             "sql",
             "stage",
+            "redact",
+            "plan::Literals",
         ],
     ),
     ("sql", &[]),
@@ -221,7 +227,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::Endpoint",
         ],
     ),
-    ("stage", &["clock::nanos", "clock::wall", "error", "plan"]),
+    (
+        "stage",
+        &["clock::nanos", "clock::wall", "error", "plan", "redact"],
+    ),
 ];
 
 /// Rooms that turn what was recorded into what it means: the same answer wherever they run.

@@ -5,7 +5,7 @@ use lockproof::cli::{Cli, Completions};
 use lockproof::exit_code::ExitCode;
 use lockproof::{Error, Result};
 
-use crate::terminal::print;
+use crate::terminal::print_ready;
 
 /// Prints a completion script.
 pub fn completions(arguments: &Completions) -> Result<ExitCode> {
@@ -16,7 +16,7 @@ pub fn completions(arguments: &Completions) -> Result<ExitCode> {
         "lockproof",
         &mut script,
     );
-    print(&String::from_utf8_lossy(&script))?;
+    print_ready(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::Within)
 }
 
@@ -38,6 +38,6 @@ pub fn man() -> Result<ExitCode> {
         man.render_options_section(&mut page).map_err(failed)?;
         man.render_extra_section(&mut page).map_err(failed)?;
     }
-    print(&String::from_utf8_lossy(&page))?;
+    print_ready(&String::from_utf8_lossy(&page))?;
     Ok(ExitCode::Within)
 }

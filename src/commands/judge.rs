@@ -8,7 +8,7 @@ use lockproof::analyse::{Analyst, Timeline};
 use lockproof::exit_code::ExitCode;
 use lockproof::recording::read::Reader;
 use lockproof::report::build;
-use lockproof::{Error, Result, cli, config, judge as judging};
+use lockproof::{Error, Result, cli, config, judge as judging, redact};
 
 use super::faces::Faces;
 use super::output::show;
@@ -34,9 +34,12 @@ pub fn judge(arguments: &cli::Judge, screen: &Screen) -> Result<ExitCode> {
 /// All that a recording tells.
 pub fn timeline(recording: &Path) -> Result<Timeline> {
     let mut reader = Reader::new(open(recording)?, &recording.display().to_string())?;
-    let mut analyst = Analyst::new(reader.header().clone());
+    // Who wrote it is not known: what a terminal would obey is not taken from it either.
+    let header = redact::event::header(reader.header().clone());
+    let literals = header.literals;
+    let mut analyst = Analyst::new(header);
     for event in reader.by_ref() {
-        analyst.push(event?);
+        analyst.push(redact::event::event(event?, literals));
     }
     Ok(analyst.finish())
 }

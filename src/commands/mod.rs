@@ -12,3 +12,4 @@ mod output;
 pub mod run;
 mod several;
 pub mod snapshot;
+pub mod typed;

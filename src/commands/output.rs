@@ -14,7 +14,7 @@ use lockproof::{Error, Result};
 
 use super::beside::{Beside, Stream};
 use super::faces::Faces;
-use crate::terminal::{Screen, print};
+use crate::terminal::{Screen, print_ready};
 
 /// Where something is written.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ pub fn tell_failures(report: &Report, screen: &Screen) {
         let mut lines = finding.message.lines();
         let first = lines.next().unwrap_or_default();
         let error = Error::stage(format!("{}: {first}", finding.step));
-        screen.error(&error.details(lines.map(str::to_owned)));
+        screen.failure(&error.details(lines.map(str::to_owned)));
     }
 }
 
@@ -161,7 +161,7 @@ pub fn show_text(
         let text = render(table::Palette::Plain);
         screen.say(text.strip_suffix('\n').unwrap_or(&text));
     } else if !screen.is_quiet() {
-        screen.aside(|| print(&render(screen.palette())))?;
+        screen.aside(|| print_ready(&render(screen.palette())))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use lockproof::report::summary::{self, Row};
 use lockproof::report::{Report, table};
 use lockproof::run::{self as library, Ended, Finished, Job};
 use lockproof::stage::Watch;
-use lockproof::{Error, Result};
+use lockproof::{Error, Result, redact};
 
 use super::faces::Faces;
 use super::named::Named;
@@ -114,7 +114,7 @@ impl Desk<'_> {
                 Told {
                     report: None,
                     row: Row::without(
-                        &place.scenario.label,
+                        &redact::escape_name(&place.scenario.label),
                         ended.took,
                         in_a_word(&error, ended.took),
                     ),
@@ -192,7 +192,11 @@ impl Place<'_> {
         let policy = &self.scenario.planned.plan.policy;
         errors.extend(self.faces.files().write(&finished.report, policy));
         errors.extend(finished.trouble);
-        let mut row = Row::of(&self.scenario.label, took, &finished.report);
+        let mut row = Row::of(
+            &redact::escape_name(&self.scenario.label),
+            took,
+            &finished.report,
+        );
         if errors.iter().any(|error| error.trouble() == Trouble::Stage) {
             row = row.but("stage lost");
         }

@@ -11,7 +11,7 @@ use super::vars;
 use crate::plan::{SqlWork, Wrap};
 use crate::sql::{SplitError, Statement, TransactionControl, Verb, line_column, split};
 use crate::stage::whole;
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// Where a text came from.
 #[derive(Debug, Clone)]
@@ -59,6 +59,13 @@ impl Origin {
 ///
 /// If it cannot be read, is not UTF-8 or holds a NUL byte.
 pub fn read(path: &Path) -> Result<String> {
+    let text = read_text(path)?;
+    // Whatever is complained about from here on is said without them.
+    redact::learn_file(path, &text);
+    Ok(text)
+}
+
+fn read_text(path: &Path) -> Result<String> {
     let shown = path.display();
     let is_toml = path
         .extension()

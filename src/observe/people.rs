@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use crate::clock::Mono;
 use crate::plan::Literals;
 use crate::recording::format::{Backend, Claim, Event, LockRow};
-use crate::sql;
+use crate::redact;
 
 /// What was told already, so that only news is told.
 #[derive(Debug, Default)]
@@ -68,10 +68,7 @@ impl People {
                         backend_type: backend_type.unwrap_or_default(),
                         application: application.to_owned(),
                         leader,
-                        query: match literals {
-                            Literals::Hidden => sql::normalise(query),
-                            Literals::Shown => query.to_owned(),
-                        },
+                        query: redact::sql::shown(query, literals),
                     },
                 });
             }

@@ -10,7 +10,7 @@ use crate::stage::Endpoint;
 use crate::stage::connect::{self, Canceller, Opened, Triggers};
 use crate::{Error, Result};
 
-pub use crate::stage::connect::{Told, tell};
+pub use crate::stage::connect::{Told, said, tell, tell_about};
 
 /// How long a connection may take to be closed.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -43,7 +43,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &BatchWork) -> Result<Cou
                 }
                 course.outcome = failed(format!(
                     "batch {number} failed: {}",
-                    statement_error(&failure).message
+                    statement_error(&failure, Some(&text), scene.literals).message
                 ));
                 break;
             }

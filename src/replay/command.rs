@@ -10,13 +10,13 @@ use tokio::task::JoinHandle;
 
 use super::way::Way;
 use super::{Connection, Course, Scene, application, interrupted};
-use crate::Result;
 use crate::keeper::{self, Kept};
 use crate::observe::cadence::Heed;
 use crate::plan::{CommandWork, Step};
 use crate::recording::format::{Event, Outcome};
 use crate::stage::placeholder::Lacking;
 use crate::stage::{Cut, Endpoint};
+use crate::{Result, redact};
 
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 40;
@@ -32,7 +32,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         connection: Connection::Closed,
         remains: None,
     };
-    let shown = work.argv.join(" ");
+    let shown = redact::command_line(&work.argv, scene.literals);
     // Its locks are known from polls alone.
     scene.sampler.heed(Heed::Closely);
     let started = scene.clock.now();
@@ -56,7 +56,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
         }
     };
     scene.tell(Event::CommandStarted {
-        argv: work.argv.clone(),
+        argv: redact::arguments(&work.argv, scene.literals),
         at: started,
         network: Some(way.network.clone()),
     });
@@ -76,7 +76,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     for reader in output.into_iter().flatten() {
         lines.extend(collect(reader).await);
     }
-    let lines = without_secrets(lines, scene);
+    let lines = redact::foreign::output(lines, scene.literals);
     let status = match &ended {
         Ended::Exited(keeper::Ended::Status(status)) => Some(*status),
         _ => None,
@@ -220,7 +220,9 @@ where
             if kept.len() == KEPT_LINES {
                 kept.pop_front();
             }
-            kept.push_back(line.trim_end().chars().take(KEPT_WIDTH).collect());
+            // Of one that was cut, the beginning of a password goes as well.
+            let text = redact::hide_cut(line.trim_end());
+            kept.push_back(text.chars().take(KEPT_WIDTH).collect());
         }
         kept
     })
@@ -235,17 +237,6 @@ async fn collect(mut reader: JoinHandle<VecDeque<String>>) -> VecDeque<String> {
             VecDeque::new()
         }
     }
-}
-
-/// Programs print connection strings: the password never leaves here, nor as a URL writes it.
-fn without_secrets(lines: Vec<String>, scene: &Scene<'_>) -> Vec<String> {
-    let secrets = scene.endpoint.secrets();
-    let hidden = |line: String| {
-        secrets
-            .iter()
-            .fold(line, |line, secret| line.replace(secret.reveal(), "***"))
-    };
-    lines.into_iter().map(hidden).collect()
 }
 
 fn failed(message: String, details: Vec<String>) -> Outcome {

@@ -19,8 +19,9 @@ use crate::observe::Sampler;
 use crate::pg::names::MIGRATION_PREFIX;
 use crate::plan::{Literals, Step, Work};
 use crate::recording::format::{Event, Outcome};
+use crate::sql::told;
 use crate::stage::{Endpoint, Watch};
-use crate::{Result, sql as text};
+use crate::{Result, redact};
 
 /// What a step runs with.
 pub struct Scene<'a> {
@@ -85,11 +86,7 @@ impl Scene<'_> {
     }
 
     fn shown(&self, sql: &str) -> String {
-        let told = match self.literals {
-            Literals::Hidden => text::normalise(sql),
-            Literals::Shown => sql.to_owned(),
-        };
-        text::told(told)
+        told(redact::sql::shown(sql, self.literals))
     }
 
     /// Rests, but not longer than until an interrupt.

@@ -1,17 +1,31 @@
 //! A failed statement with a caret below its place in the user's file.
 
+use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
-/// Lines of the user's file around the place of a failure.
-pub fn lines(
-    error: &DbError,
-    file: Option<&Path>,
-    text: &str,
-    statement: std::ops::Range<usize>,
-) -> Vec<String> {
+use crate::pg::session::said;
+use crate::plan::Literals;
+use crate::redact;
+use crate::sql::line_column;
+
+/// Where a statement stands.
+pub struct Place<'a> {
+    /// The user's file; None: it is written in the TOML.
+    pub file: Option<&'a Path>,
+    /// All of its text.
+    pub text: &'a str,
+    /// The statement in it.
+    pub statement: Range<usize>,
+}
+
+/// The lines of the statement around the place of a failure, as far as they may be shown.
+pub fn lines(error: &DbError, place: &Place<'_>, literals: Literals) -> Vec<String> {
+    let Place {
+        text, statement, ..
+    } = place;
     let body = &text[statement.clone()];
     // The server counts characters from 1.
     let at = match error.position() {
@@ -21,33 +35,69 @@ pub fn lines(
             .map(|(offset, _)| offset),
         _ => None,
     };
+    let (shown, moved) = around(place, literals);
+    let start = statement.start + at.unwrap_or_default();
+    let first = moved(start);
     let span = match at {
-        Some(offset) => {
-            let start = statement.start + offset;
-            start..word_end(text, start)
-        }
+        Some(_) => first..word_end(&shown, first),
         // No place was given: the statement's first line.
         None => {
-            let first = body.lines().next().unwrap_or(body);
-            statement.start..statement.start + first.trim_end().len()
+            let line = shown[first..].lines().next().unwrap_or_default();
+            first..first + line.trim_end().len()
         }
     };
-    let path = file.map_or_else(|| "<sql>".to_owned(), |file| file.display().to_string());
-    let place = Snippet::source(text)
-        .path(path)
+    let path = place
+        .file
+        .map_or_else(|| "<sql>".to_owned(), |file| file.display().to_string());
+    let said = said(error);
+    let hint = hint(error).map(|hint| said.filter(&hint, Some(body), literals));
+    let snippet = Snippet::source(shown.as_str())
+        .path(path.as_str())
         .annotation(AnnotationKind::Primary.span(span).label("here"));
     let detail = detail(error);
-    let title = Level::ERROR.primary_title(error.message());
+    let title = Level::ERROR.primary_title("failed");
     let report = [title
-        .element(place)
+        .element(snippet)
         .elements(detail.map(|detail| Level::NOTE.message(detail)))
-        .elements(hint(error).map(|hint| Level::HELP.message(hint)))];
+        .elements(hint.map(|hint| Level::HELP.message(hint)))];
+    let (line, column) = line_column(text, start);
     Renderer::plain()
         .render(&report)
         .lines()
         .skip(1)
-        .map(|line| line.trim_end().to_owned())
+        .map(|shown| match shown.trim_start().strip_prefix("--> ") {
+            // Counted in the user's file, where literals are as long as they are.
+            Some(_) => {
+                let arrow = shown.find("--> ").unwrap_or_default();
+                format!("{}--> {path}:{line}:{column}", &shown[..arrow])
+            }
+            None => shown.trim_end().to_owned(),
+        })
         .collect()
+}
+
+/// The file with nothing but this statement in it, as far as that may be shown, each line in its place; and where
+/// an offset of the statement is there.
+fn around(place: &Place<'_>, literals: Literals) -> (String, impl Fn(usize) -> usize) {
+    let Range { start, end } = place.statement.clone();
+    // What stands on the same line before it may be a value of another.
+    let blank = |text: &str| -> String {
+        let blank = |c| if c == '\n' { '\n' } else { ' ' };
+        text.chars().map(blank).collect()
+    };
+    let mut shown = blank(&place.text[..start]);
+    let (body, moved) = redact::sql::masked(&place.text[start..end], literals);
+    let before = shown.len();
+    shown.push_str(&body);
+    shown.push_str(
+        place.text[end..]
+            .chars()
+            .next()
+            .filter(|c| *c == ';')
+            .map_or("", |_| ";"),
+    );
+    let place = move |at: usize| before + moved.get(at - start).copied().unwrap_or(body.len());
+    (shown, place)
 }
 
 /// The DETAIL, as far as the server itself made it of sessions and objects: any other may have a row in it, which is

@@ -12,8 +12,8 @@ use crate::Result;
 use crate::clock::Mono;
 use crate::observe::cadence::Heed;
 use crate::pg::Session;
-use crate::pg::session::tell;
-use crate::plan::Step;
+use crate::pg::session::{tell, tell_about};
+use crate::plan::{Literals, Step};
 use crate::recording::format::{Event, StatementError};
 use crate::sql::{SetsLockTimeout, Statement, TransactionControl};
 
@@ -289,7 +289,14 @@ impl<'a> Driven<'a> {
         };
         let (rows, error) = match result {
             Ok(reply) => (reply.rows, None),
-            Err(failure) => (0, Some(statement_error(failure))),
+            Err(failure) => (
+                0,
+                Some(statement_error(
+                    failure,
+                    Some(order.text),
+                    self.scene.literals,
+                )),
+            ),
         };
         self.opened = match self.state {
             Transaction::Open => self.opened.or(Some(done)),
@@ -430,12 +437,16 @@ impl<'a> Driven<'a> {
     }
 }
 
-/// What the recording keeps of a failure.
-pub fn statement_error(failure: &Failure) -> StatementError {
+/// What the recording keeps of this statement's failure.
+pub fn statement_error(
+    failure: &Failure,
+    statement: Option<&str>,
+    literals: Literals,
+) -> StatementError {
     match failure {
         Failure::Driver(error) => StatementError {
             sqlstate: error.code().map(|code| code.code().to_owned()),
-            message: tell(error),
+            message: tell_about(error, statement, literals),
         },
         Failure::TimedOut => StatementError {
             sqlstate: None,

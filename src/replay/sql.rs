@@ -50,7 +50,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &SqlWork) -> Result<Cours
             if failure.is_broken() {
                 course.connection = Connection::Broken;
             }
-            course.outcome = failed(&failure, statement, work, attempts);
+            course.outcome = failed(scene, &failure, statement, work, attempts);
         }
     }
     driven.close();
@@ -139,12 +139,14 @@ async fn one_by_one<'a>(
 
 /// The words for a failed statement: what, where in the user's file, why.
 fn failed(
+    scene: &Scene<'_>,
     failure: &Failure,
     statement: Option<&Statement>,
     work: &SqlWork,
     attempts: u32,
 ) -> Outcome {
-    let error = statement_error(failure);
+    let text = statement.map(|statement| statement.text.as_str());
+    let error = statement_error(failure, text, scene.literals);
     let place = statement.map(|statement| {
         let (line, _) = line_column(&work.text, statement.span.start);
         let file = work.file.as_deref().and_then(Path::file_name);
@@ -166,7 +168,14 @@ fn failed(
     let details = match (failure, statement) {
         (Failure::Driver(driver), Some(statement)) => driver
             .as_db_error()
-            .map(|db| place::lines(db, work.file.as_deref(), &work.text, statement.span.clone()))
+            .map(|db| {
+                let place = place::Place {
+                    file: work.file.as_deref(),
+                    text: &work.text,
+                    statement: statement.span.clone(),
+                };
+                place::lines(db, &place, scene.literals)
+            })
             .unwrap_or_default(),
         _ => Vec::new(),
     };

@@ -10,6 +10,7 @@ use crate::bounds::Bounds;
 use crate::judge::Verdict;
 use crate::pg::LockMode;
 use crate::plan::Level;
+use crate::redact;
 
 /// Why the verdict is what it is, in one sentence without a stop; backticks stand around names and SQL.
 pub(super) fn why(report: &Report) -> String {
@@ -179,12 +180,7 @@ pub(super) fn upper(text: &str) -> String {
 
 /// Letters that no document may hold, or that would turn what stands behind them round, made visible.
 pub(super) fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        let breaks = matches!(c, '\n' | '\t');
-        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        (c.is_control() && !breaks) || turns || matches!(c, '\u{fffe}' | '\u{ffff}')
-    };
-    text.replace(hidden, "\u{fffd}")
+    redact::escape(text).into_owned()
 }
 
 #[cfg(test)]
@@ -212,7 +208,7 @@ mod tests {
     fn controls_are_made_visible() {
         assert_eq!(
             visible("a\u{0}\u{1b}[1m\r\n\tb\u{85}\u{202e}שלום"),
-            "a\u{fffd}\u{fffd}[1m\u{fffd}\n\tb\u{fffd}\u{fffd}שלום"
+            "a\\x00\\x1b[1m\n\tb\\x85\\u{202e}שלום"
         );
     }
 }

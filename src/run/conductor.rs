@@ -14,7 +14,7 @@ use crate::judge::{self, Verdict};
 use crate::plan::Policy;
 use crate::recording::format::{Event, Header};
 use crate::recording::write::Writer;
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// Events that fit between the sampler and here; some ten seconds of a busy run.
 const ROOM: usize = 16_384;
@@ -50,6 +50,7 @@ impl Conductor {
     /// # Errors
     /// The recording cannot be written.
     pub fn start(header: Header, policy: Policy, sink: Option<Sink>) -> Result<Self> {
+        let header = redact::event::header(header);
         let writer = sink
             .map(|sink| Writer::new(sink, &header))
             .transpose()
@@ -127,7 +128,10 @@ fn conduct(
 ) -> (Timeline, std::io::Result<()>) {
     let mut written = Ok(());
     let mut seen = BTreeSet::new();
+    let literals = analyst.timeline().header.literals;
     while let Some(event) = next(incoming) {
+        // Before it is written and before it is taken in: what is made of it has no other source.
+        let event = redact::event::event(event, literals);
         if let Some(open) = &mut writer
             && let Err(error) = open.append(&event)
         {

@@ -12,6 +12,7 @@ mod ground;
 mod limits;
 mod many;
 mod replays;
+mod secrets;
 mod source;
 mod turns;
 
@@ -79,6 +80,7 @@ async fn run_in(
 ) -> Result<Finished> {
     // From the restore on, which is as heavy a neighbour as any step.
     let member = company.join();
+    secrets::learn(plan);
     let header = header(plan, notes, &member);
     let run_id = header.run_id.clone();
     let clock = Clock::start();

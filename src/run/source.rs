@@ -8,9 +8,9 @@ use crate::plan::{Literals, SnapshotChoice, Warmth};
 use crate::recording::format::{
     CopyKind, DatabaseFacts, PartialTable, Reach, SnapshotFacts, TableFacts,
 };
+use crate::redact;
 use crate::snapshot::Source::Hooks;
 use crate::snapshot::{Manifest, Partial, Snapshot};
-use crate::sql::normalise;
 use crate::stage::{Endpoint, Fill, Inherited, Origin, Tools, Watch};
 
 /// What the stage starts from.
@@ -100,10 +100,10 @@ impl Source {
         };
         let partial = |partial: &Partial| PartialTable {
             table: partial.table.clone(),
-            rows: partial.rows.as_ref().map(|rows| match literals {
-                Literals::Hidden => normalise(rows),
-                Literals::Shown => rows.clone(),
-            }),
+            rows: partial
+                .rows
+                .as_ref()
+                .map(|rows| redact::sql::shown(rows, literals)),
         };
         let (name, digest, taken_at) = match self {
             Self::Snapshot(snapshot) => (

@@ -12,8 +12,8 @@ use tokio_postgres::Client;
 use super::detect::{Format, Packing, damaged, open};
 use super::pattern::exact;
 use crate::stage::Watch;
-use crate::stage::connect::quoted;
-use crate::{Error, Result};
+use crate::stage::connect::{Told, quoted, tell};
+use crate::{Error, Result, redact};
 
 /// What is sent at once.
 const PIECE: usize = 256 * 1024;
@@ -67,9 +67,9 @@ impl Filtered {
             let detail = error
                 .as_db_error()
                 .and_then(|said| said.where_())
-                .map(|place| format!("CONTEXT: {place}"));
+                .map(|place| format!("CONTEXT: {}", redact::context(place)));
             Error::stage(format!("cannot restore the rows of `{}`", self.table))
-                .because(error)
+                .because(Told(tell(&error)))
                 .details(detail)
         };
         let packing = packing(&path)?;

@@ -8,11 +8,12 @@ use super::Snapshot;
 use super::publishers::{self, Publishers};
 use super::underway::Underway;
 use crate::config::vars::substitute;
+use crate::plan::Literals;
 use crate::sql::{line_column, split};
-use crate::stage::connect::connect;
+use crate::stage::connect::{Told, connect, said as words, tell_about};
 use crate::stage::whole;
 use crate::stage::{Endpoint, Unit, Watch};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 impl Snapshot {
     /// Runs a file of a generator.
@@ -28,6 +29,7 @@ impl Snapshot {
         let text = whole::text(&path, whole::SQL).map_err(|error| {
             Error::usage(format!("cannot read `{}`", path.display())).because(error)
         })?;
+        redact::learn_file(&path, &text);
         let sql = substitute(&text, &self.variables).map_err(|undefined| {
             Error::usage(format!("`{}`: {undefined}", path.display()))
                 .help("variables of a generator stand in `[variables]` of its `snapshot.toml`")
@@ -67,15 +69,16 @@ async fn run_statements(client: &Client, path: &Path, sql: &str, watch: &dyn Wat
             .batch_execute(&statement.text)
             .await
             .map_err(|error| {
-                let details = where_in(sql, statement.span.start, &error);
-                failed().because(error).details(details)
+                let details = where_in(sql, &statement.text, statement.span.start, &error);
+                let told = tell_about(&error, Some(&statement.text), Literals::Hidden);
+                failed().because(Told(told)).details(details)
             })?;
     }
     Ok(())
 }
 
 /// The line that the server points at, and what it adds.
-fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<String> {
+fn where_in(sql: &str, text: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<String> {
     let mut details = Vec::new();
     let Some(said) = error.as_db_error() else {
         return details;
@@ -87,11 +90,17 @@ fn where_in(sql: &str, statement: usize, error: &tokio_postgres::Error) -> Vec<S
             .map(char::len_utf8)
             .sum();
         let number = sql[..statement + within].matches('\n').count();
-        let line = sql.lines().nth(number).unwrap_or_default();
+        let (shown, _) = redact::sql::masked(text, Literals::Hidden);
+        let begins = sql[..statement].matches('\n').count();
+        let line = shown.lines().nth(number - begins).unwrap_or_default();
         details.push(format!("line {}: {}", number + 1, line.trim()));
     }
-    details.extend(said.detail().map(|detail| format!("DETAIL: {detail}")));
-    details.extend(said.hint().map(|hint| format!("HINT: {hint}")));
-    details.extend(said.where_().map(|context| format!("CONTEXT: {context}")));
+    // Its DETAIL has rows in it.
+    let hint = said
+        .hint()
+        .map(|hint| words(said).filter(hint, Some(text), Literals::Hidden));
+    details.extend(hint.map(|hint| format!("HINT: {hint}")));
+    let context = said.where_().map(redact::context);
+    details.extend(context.map(|context| format!("CONTEXT: {context}")));
     details
 }

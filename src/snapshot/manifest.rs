@@ -17,7 +17,7 @@ pub use self::source::Source;
 pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
 use crate::stage::whole;
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// The name of the description in a snapshot's folder.
 pub const FILE_NAME: &str = "snapshot.toml";
@@ -94,6 +94,7 @@ impl Manifest {
                 _ => problem.because(error),
             }
         })?;
+        redact::learn(&text);
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),

@@ -16,7 +16,7 @@ use crate::Result;
 use crate::stage::Endpoint;
 
 pub(crate) use super::quiet::Triggers;
-pub use super::refusal::{Told, tell};
+pub use super::refusal::{Told, said, tell, tell_about};
 
 /// A server that is asked to cancel a statement does not answer; this long it may take to listen.
 const CANCELLING: Duration = Duration::from_secs(5);

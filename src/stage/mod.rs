@@ -195,7 +195,7 @@ pub trait Fill: Sync {
 pub trait RunningStage: Sized + Send {
     /// How to reach it.
     fn endpoint(&self) -> &Endpoint;
-    /// The last lines of the server's log.
+    /// The last lines of the server's log, as far as they may be shown.
     fn log_tail(&self) -> impl Future<Output = Vec<String>> + Send;
     /// Ends the server and removes what it used.
     fn stop(self) -> impl Future<Output = Result<()>> + Send;

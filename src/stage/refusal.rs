@@ -4,10 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use tokio_postgres::Error as DriverError;
+use tokio_postgres::error::DbError;
 
 use super::tls;
-use crate::Error;
+use crate::plan::Literals;
 use crate::stage::{Endpoint, Host};
+use crate::{Error, redact};
 
 /// How a connection is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,10 +224,16 @@ fn short(message: &str) -> String {
     }
 }
 
-/// The driver's error in one line: it prints only the first link of its chain by itself.
+/// The driver's error in one line, without values: it prints only the first link of its chain by itself.
 pub fn tell(error: &DriverError) -> String {
+    tell_about(error, None, Literals::Hidden)
+}
+
+/// The same of what this statement met; values in it are shown if its literals are.
+pub fn tell_about(error: &DriverError, statement: Option<&str>, literals: Literals) -> String {
     if let Some(db) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", short(db.message()), db.code().code());
+        let told = short(&said(db).shown(statement, literals));
+        return format!("{told} (SQLSTATE {})", db.code().code());
     }
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -233,7 +241,24 @@ pub fn tell(error: &DriverError) -> String {
         told = format!("{told}: {link}");
         cause = link.source();
     }
-    told
+    redact::hide(&told)
+}
+
+/// What the server said, for [`redact`] to decide what of it may be shown.
+pub fn said(db: &DbError) -> redact::Said<'_> {
+    let names = [
+        db.schema(),
+        db.table(),
+        db.column(),
+        db.datatype(),
+        db.constraint(),
+    ];
+    redact::Said {
+        code: db.code().code(),
+        message: db.message(),
+        routine: db.routine(),
+        names: names.into_iter().flatten().collect(),
+    }
 }
 
 /// A cause that was already put into words.

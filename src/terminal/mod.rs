@@ -6,10 +6,10 @@ mod progress;
 
 use std::io::{IsTerminal, Write};
 
-use lockproof::Error;
 use lockproof::cli::{Color, Terminal};
 use lockproof::report::table::Palette;
 use lockproof::stage::{Unit, Watch};
+use lockproof::{Error, redact};
 
 use self::progress::{Face, Progress};
 
@@ -87,20 +87,31 @@ impl Screen {
     /// A line for the person, not for the pipe.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            self.progress.suspend(|| eprint_line(text));
+            let text = shown(text);
+            self.progress.suspend(|| eprint_line(&text));
         }
     }
 
-    /// An error with all it has to say.
+    /// An error with all it has to say, as far as it may be shown: a server's words may be among its causes.
     pub fn error(&self, error: &Error) {
+        self.tell(&redact::foreign::text(&error.story()));
+    }
+
+    /// An error of which nothing but what may be shown was kept: a statement that failed, out of a report.
+    pub fn failure(&self, error: &Error) {
+        self.tell(&error.story());
+    }
+
+    fn tell(&self, story: &str) {
         self.progress.abandon();
-        let text = format!("error: {}", error.story());
+        let text = shown(&format!("error: {story}"));
         self.progress.suspend(|| eprint_line(&text));
     }
 }
 
 impl Screen {
     fn begin(&self, what: &str, unit: Option<Unit>) {
+        let what = &line(what);
         self.progress.begin(what, unit);
         if self.verbose > 0 && self.progress.face() == Face::Log {
             self.say(what);
@@ -128,22 +139,44 @@ impl Watch for Screen {
     }
 
     fn detail(&self, what: &str) {
-        self.progress.change(|phase, _| phase.detail(what));
+        let what = line(what);
+        self.progress.change(|phase, _| phase.detail(&what));
     }
 
     fn note(&self, text: &str) {
-        self.say(text);
+        self.say(&redact::foreign::text(text));
     }
 }
 
-/// A reader that went away is no failure of ours.
+/// A text as it may reach a terminal: without secrets, and with nothing in it that a terminal would obey.
+pub fn shown(text: &str) -> String {
+    redact::escape(&redact::hide(text)).into_owned()
+}
+
+/// The same on one line, for what is drawn again and again.
+fn line(text: &str) -> String {
+    redact::escape_name(&redact::hide(text)).into_owned()
+}
+
+/// Prints a text to standard output, as far as it may reach a terminal.
 pub fn print(text: &str) -> lockproof::Result<()> {
+    print_ready(&shown(text))
+}
+
+/// Prints a text of which every part was made fit to be shown: a report with its colours, a document.
+/// A reader that went away is no failure of ours.
+pub fn print_ready(text: &str) -> lockproof::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::report("standard output cannot be written").because(error))
         }
         _ => Ok(()),
     }
+}
+
+/// What is wrong with the command line, before there is a screen.
+pub fn complain(text: &str) {
+    eprint_line(text);
 }
 
 fn eprint_line(text: &str) {

@@ -9,7 +9,7 @@ use super::Shelf;
 use super::ls::json;
 use super::pick::pick;
 use super::shown::{UNKNOWN, ago, kind, size};
-use crate::terminal::{Screen, print};
+use crate::terminal::{Screen, print, print_ready};
 
 /// Shows it.
 pub async fn inspect(arguments: &cli::SnapshotInspect, screen: &Screen) -> Result<ExitCode> {
@@ -17,7 +17,7 @@ pub async fn inspect(arguments: &cli::SnapshotInspect, screen: &Screen) -> Resul
     let cached = pick(&shelf.cached, &arguments.id)?;
     screen.finish();
     if arguments.json {
-        print(&json(cached)?)?;
+        print_ready(&json(cached)?)?;
         return Ok(ExitCode::Within);
     }
     let now = clock::wall();

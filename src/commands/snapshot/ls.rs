@@ -4,12 +4,12 @@ use lockproof::exit_code::ExitCode;
 use lockproof::report::text;
 use lockproof::stage::cache::Cached;
 use lockproof::stage::local;
-use lockproof::{Error, Result, cli, clock};
+use lockproof::{Error, Result, cli, clock, redact};
 use serde::Serialize;
 
 use super::Shelf;
 use super::shown::{UNKNOWN, ago, id, kind, size};
-use crate::terminal::{Screen, print};
+use crate::terminal::{Screen, print, print_ready};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ pub async fn ls(arguments: &cli::SnapshotLs, screen: &Screen) -> Result<ExitCode
             bytes,
             snapshots: &shelf.cached,
         };
-        print(&json(&listed)?)?;
+        print_ready(&json(&listed)?)?;
         return Ok(ExitCode::Within);
     }
     if shelf.cached.is_empty() {
@@ -82,7 +82,7 @@ pub async fn ls(arguments: &cli::SnapshotLs, screen: &Screen) -> Result<ExitCode
 /// As one JSON document with a line break behind it.
 pub fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
+        .map(|text| redact::escape_json(&text) + "\n")
         .map_err(|error| Error::defect("the list cannot be written as JSON").because(error))
 }
 

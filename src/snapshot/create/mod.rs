@@ -6,6 +6,7 @@
 mod creations;
 mod describe;
 mod folder;
+mod ignored;
 mod keys;
 mod rows;
 mod settings;
@@ -29,7 +30,7 @@ use super::{Snapshot, manifest};
 use crate::error::Trouble;
 use crate::interrupt::Interrupt;
 use crate::plan::StagePlan;
-use crate::stage::connect::connect;
+use crate::stage::connect::{Told, connect, tell};
 use crate::stage::dump::{Dump, Dumper};
 use crate::stage::{Endpoint, Watch, local};
 use crate::{Error, Result};
@@ -131,6 +132,16 @@ pub async fn create(
     }
     building.publish()?;
     watch.note(&format!("made `{}`", asked.to.display()));
+    if let Some(tree) = ignored::work_tree(&asked.to).filter(|_| ignored::is_there(&asked.to)) {
+        watch.note(&format!(
+            "`{}` holds rows of `{}` and lies in the git work tree `{}`: the `{}` in it keeps it out of commits, and \
+             it is better kept elsewhere",
+            asked.to.display(),
+            asked.from.shown(),
+            tree.display(),
+            ignored::FILE
+        ));
+    }
     Snapshot::load(&asked.to, &BTreeMap::new())
 }
 
@@ -175,6 +186,9 @@ async fn make(
         settings: &settings,
     });
     std::fs::write(&file, text).map_err(|error| cannot_write(&file, error))?;
+    if tables.whole().count() + tables.filtered().count() > 0 {
+        ignored::write(folder)?;
+    }
     // Whoever reads it next is `run`: what that would refuse is a defect of ours.
     super::Manifest::load(folder).map(drop).map_err(|error| {
         Error::defect("the description that was written cannot be read").because(error)
@@ -413,7 +427,7 @@ fn failed(what: &str, error: tokio_postgres::Error) -> Error {
     let words = error
         .as_db_error()
         .map_or_else(String::new, |said| said.message().to_owned());
-    let error = Error::stage(what).because(error);
+    let error = Error::stage(what).because(Told(tell(&error)));
     match way_out(&words) {
         Some(help) => error.help(help),
         None => error,

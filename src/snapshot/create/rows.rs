@@ -9,8 +9,9 @@ use tokio_postgres::Client;
 
 use super::tables::Tables;
 use super::{cannot_write, failed};
+use crate::plan::Literals;
 use crate::snapshot::filtered::Filtered;
-use crate::stage::connect::quoted;
+use crate::stage::connect::{Told, quoted, tell_about};
 use crate::{Error, Result};
 
 /// The folder beside the dump.
@@ -27,7 +28,7 @@ pub(super) async fn check(client: &Client, tables: &Tables) -> Result<()> {
                 "the condition for `{}` is not understood by the server",
                 table.shown()
             ))
-            .because(error)
+            .because(Told(tell_about(&error, Some(&question), Literals::Hidden)))
             .help("it stands behind WHERE in a query of that table alone: `SELECT … WHERE (CONDITION)`")
         })?;
     }

@@ -16,7 +16,7 @@ use super::last_words::{advice, exit};
 use super::spec::{PORT, Spec};
 use super::tail::Tail;
 use crate::stage::Host;
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// How much of a log an error shows.
 const LOG_LINES: usize = 20;
@@ -288,7 +288,7 @@ impl Container {
             Some(help) => error.help(help),
             None => error,
         }
-        .details(log)
+        .details(redact::foreign::log(log))
     }
 }
 

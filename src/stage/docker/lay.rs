@@ -15,7 +15,7 @@ use super::spec::{Access, Spec};
 use crate::stage::admin::Admin;
 use crate::stage::physical::adopt;
 use crate::stage::{Fill, Origin, Unit, Watch};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// Where another volume is mounted.
 const SOURCE: &str = "/lockproof/source";
@@ -176,12 +176,12 @@ async fn take(
         let state = container.run(engine).await?;
         if state.exit_code == Some(85) {
             return Err(Error::stage("the source holds no data folder")
-                .details(container.log(engine, 3).await)
+                .details(redact::foreign::log(container.log(engine, 3).await))
                 .help("name the folder in it with `source.path`"));
         }
         if state.exit_code == Some(86) {
             return Err(Error::stage("the data folder cannot be copied whole")
-                .details(container.log(engine, 10).await)
+                .details(redact::foreign::log(container.log(engine, 10).await))
                 .help("where its tablespaces or its WAL lie elsewhere, take a base backup with `pg_basebackup` and name that; `docker system df` tells how full the engine's disk is"));
         }
         if state.exit_code != Some(0) {

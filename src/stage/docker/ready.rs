@@ -14,7 +14,7 @@ use super::entrance::Entrance;
 use super::exec::ContainerTools;
 use crate::stage::connect::{open, quoted};
 use crate::stage::{Endpoint, Host, Link, Network, Quiet, Secret, Tools};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -61,7 +61,7 @@ pub(super) async fn ready(
                 container.image,
                 patience.as_secs()
             ))
-            .details(container.log(engine, 20).await)
+            .details(redact::foreign::log(container.log(engine, 20).await))
             .help("if its log says that it is ready, a firewall or a proxy stands between"));
         }
         tokio::time::sleep(PAUSE).await;
@@ -82,7 +82,7 @@ pub(super) async fn ready(
                 endpoint.shown()
             ))
             .because(error)
-            .details(container.log(engine, 20).await));
+            .details(redact::foreign::log(container.log(engine, 20).await)));
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -18,7 +18,7 @@ use crate::stage::{
     CloneMethod, Cloned, Ear, Endpoint, Network, NetworkFacts, RunningStage, ToolInput, ToolOutput,
     Tools, Unit, Watch,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// From the finished clone to the first answer.
 const START: Duration = Duration::from_secs(60);
@@ -184,7 +184,7 @@ impl RunningStage for DockerStage {
     }
 
     async fn log_tail(&self) -> Vec<String> {
-        self.container.log(&self.engine, 40).await
+        redact::foreign::log(self.container.log(&self.engine, 40).await)
     }
 
     async fn stop(self) -> Result<()> {

@@ -85,6 +85,7 @@ pub(super) fn settle(typed: &str, around: &Around<'_>) -> Result<Endpoint> {
     if endpoint.password.is_none() {
         endpoint.password = from_file(&given, &endpoint, around)?;
     }
+    endpoint.remember();
     Ok(endpoint)
 }
 

@@ -48,7 +48,7 @@ use super::{
     CloneMethod, Cloned, Endpoint, Fill, Host, NetworkFacts, Request, RunningStage, Secret, Unit,
     Watch,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// How long an orderly end may take; what it would write is thrown away after it.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -305,7 +305,9 @@ impl LocalStage {
                 .lost(&format!("the server was lost: {}", server::ended(status)))
                 .because(noticed)
                 .help("if nobody ended it, `dmesg` tells whether memory ran out; then run again"),
-            None => noticed.details(self.server.log_tail(server::LOG_LINES)),
+            None => noticed.details(redact::foreign::log(
+                self.server.log_tail(server::LOG_LINES),
+            )),
         };
         // The run's own folder is about to go: `<cache>/runs/<id>`.
         let folder = self.folder.path();
@@ -350,7 +352,7 @@ impl RunningStage for LocalStage {
     }
 
     async fn log_tail(&self) -> Vec<String> {
-        self.server.log_tail(server::LOG_LINES)
+        redact::foreign::log(self.server.log_tail(server::LOG_LINES))
     }
 
     async fn stop(self) -> Result<()> {

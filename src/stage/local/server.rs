@@ -15,7 +15,7 @@ use super::user::Account;
 use crate::stage::admin::Admin;
 use crate::stage::connect::connect;
 use crate::stage::{Endpoint, Host, Link, NetworkFacts, Quiet};
-use crate::{Error, Result};
+use crate::{Error, Result, redact};
 
 /// How many lines of the log an error shows.
 pub(super) const LOG_LINES: usize = 20;
@@ -189,7 +189,7 @@ impl Server {
             .and_then(Result::ok)
     }
 
-    /// The last lines of its log.
+    /// The last lines of its log, as they are: statements and values among them.
     pub fn log_tail(&self, lines: usize) -> Vec<String> {
         tail(&self.log, lines)
     }
@@ -232,7 +232,7 @@ impl Server {
 
     /// An error with the log's last lines.
     pub fn lost(&self, message: &str) -> Error {
-        Error::stage(message).details(self.log_tail(LOG_LINES))
+        Error::stage(message).details(redact::foreign::log(self.log_tail(LOG_LINES)))
     }
 
     /// Ends it in good order, or says that it had ended already or would not end in time.
