@@ -79,6 +79,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "stage::StageKind",
         ],
     ),
+    // Which process is meant is told as for servers.
+    ("keeper", &["stage::local"]),
     (
         "observe",
         &[
@@ -134,6 +136,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "error",
             "interrupt",
+            "keeper",
             "observe",
             "pg",
             "plan",

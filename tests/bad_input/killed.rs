@@ -143,3 +143,71 @@ fn in_every_phase_of_a_container_stage() {
         killed_at(&room, On::Container, words, &["--var", "seconds=600"]);
     }
 }
+
+/// A tablespace lies outside the data folder: the next replay's server would find its files in the way.
+#[test]
+fn a_migration_s_tablespace_goes_with_its_clone() {
+    if !has_server() {
+        return;
+    }
+    let room = Room::new();
+    let place = room.path("space");
+    fs::create_dir(&place).expect("made");
+    // The server's account makes its files there.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&place, open).expect("opened");
+    if nix::unistd::Uid::effective().is_root() {
+        crate::support::output("chown", &["postgres:", &place.display().to_string()]);
+    }
+    let made = format!(
+        "[[steps]]\nname = \"space\"\nwrap = \"autocommit\"\n\
+         sql = \"CREATE TABLESPACE s LOCATION '{}'; CREATE TABLE t (id int) TABLESPACE s; SELECT pg_sleep(${{seconds}})\"\n\
+         [variables]\nseconds = 0\n",
+        place.display()
+    );
+    let scenario = room.scenario(&made);
+    room.run(&scenario, &["--budget", "60s", "--repeat", "2"])
+        .expect(0, &["verdict: within"]);
+    let left = || fs::read_dir(&place).expect("readable").count();
+    assert_eq!(left(), 0);
+    let asked = ["-v", "--budget", "60s", "--var", "seconds=600"];
+    let run = room.start(room.run_command(On::Local, &scenario, &asked));
+    let made = || left() == 1;
+    assert!(
+        crate::support::within(std::time::Duration::from_secs(60), made),
+        "{}",
+        run.stderr()
+    );
+    drop(run);
+    room.lockproof(&["clean"]).expect(0, &[]);
+    assert_eq!(left(), 0);
+    room.assert_clean();
+}
+
+#[test]
+fn while_a_snapshot_is_made() {
+    if !has_server() {
+        return;
+    }
+    let server = crate::support::server::Server::with_app("CREATE TABLE t AS SELECT 1 AS id");
+    let room = Room::new();
+    // `pg_dump` waits for the table.
+    let mut busy = server.interactive("app", "BEGIN; LOCK TABLE t");
+    let url = server.url("postgres");
+    let to = room.path("snapshots/app").display().to_string();
+    let run = room.start(room.command(&["snapshot", "create", "--from", &url, "--to", &to]));
+    let begun = || !room.names("snapshots").is_empty();
+    assert!(
+        crate::support::within(std::time::Duration::from_secs(60), begun),
+        "{}",
+        run.stderr()
+    );
+    drop(run);
+    room.lockproof(&["clean"])
+        .expect(0, &["removed ", ".lockproof-creating-app-"]);
+    assert_eq!(room.names("snapshots"), [] as [&str; 0]);
+    room.lockproof(&["clean"])
+        .expect(0, &["nothing was left behind"]);
+    busy.kill().expect("ended");
+    busy.wait().expect("gone");
+}
