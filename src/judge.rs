@@ -388,7 +388,14 @@ fn judge_step(
         });
     }
     let doubts = doubt::judge(&timeline.header, replay, facts, limits);
-    let doubts = doubts.into_iter().chain(effects::judge(timeline, facts));
+    let foreign = facts.foreign_clients.clone().map(|(most, applications)| {
+        let doubt = Doubt::ForeignClients { most, applications };
+        (doubt, Verdict::Within)
+    });
+    let doubts = doubts
+        .into_iter()
+        .chain(effects::judge(timeline, facts))
+        .chain(foreign);
     for (doubt, outcome) in doubts {
         verdict = worse(outcome, verdict);
         findings.push(Finding {

@@ -92,6 +92,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan::Literals",
             "recording::format",
             "stage::Endpoint",
+            // Which sessions are our own.
+            "stage::census",
             "redact",
         ],
     ),

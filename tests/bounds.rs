@@ -339,6 +339,7 @@ fn program(
                     application: application.to_owned(),
                     leader: None,
                     query: (*query).to_owned(),
+                    ours: None,
                 },
             });
         }

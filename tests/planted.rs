@@ -188,6 +188,7 @@ fn events(said: &str, sql: &str, message: String) -> Vec<Event> {
                 application: said.to_owned(),
                 leader: None,
                 query: redact::sql::shown(sql, Literals::Hidden),
+                ours: None,
             },
         },
         Event::StepFinished {

@@ -136,6 +136,8 @@ pub struct StepFacts {
     pub batches: Option<BatchFacts>,
     /// The program; None unless it is one.
     pub command: Option<CommandFacts>,
+    /// How many clients of others were on an external server at once, and their names; None: none was seen.
+    pub foreign_clients: Option<(u64, Vec<String>)>,
     /// Holds of the migration on relations that were there before the step.
     pub holds: Vec<Hold>,
     /// How many holds were on relations that the step itself made.

@@ -76,11 +76,13 @@ impl Backends {
         let Some((_, backend)) = self.sightings(pid).last() else {
             return Owner::Migration;
         };
+        // A name can be anybody's. That of a program's session is charged to the migration in any case.
+        let may_be_ours = backend.ours != Some(false);
         if backend.application.starts_with(MIGRATION_PREFIX) {
             Owner::Migration
-        } else if backend.application.starts_with(WATCHER_PREFIX) {
+        } else if may_be_ours && backend.application.starts_with(WATCHER_PREFIX) {
             Owner::Watcher
-        } else if backend.application == TRAFFIC
+        } else if may_be_ours && backend.application == TRAFFIC
             || backend.application.starts_with(DISTURBANCE_PREFIX)
         {
             Owner::Foreign

@@ -36,6 +36,7 @@ pub struct OpenStep {
     pub(super) waiters: Vec<Sighting>,
     pub(super) relations: BTreeMap<u32, Relation>,
     traces: Vec<Trace>,
+    foreign_clients: Option<(u64, Vec<String>)>,
 }
 
 /// One sending of a statement.
@@ -70,6 +71,7 @@ impl OpenStep {
             waiters: Vec::new(),
             relations: BTreeMap::new(),
             traces: Vec::new(),
+            foreign_clients: None,
         }
     }
 
@@ -176,6 +178,9 @@ impl OpenStep {
                     window.closed = at;
                 }
             }
+            Event::ForeignClients { most, applications } => {
+                self.foreign_clients = Some((most, applications));
+            }
             Event::CommandDid(effects) => {
                 if let Some((facts, _)) = &mut self.command {
                     facts.effects = Some(effects);
@@ -238,6 +243,7 @@ impl OpenStep {
             statements: self.statements(),
             batches: self.batch_facts(),
             command: self.command.as_ref().map(|(facts, _)| facts.clone()),
+            foreign_clients: self.foreign_clients.clone(),
             holds: Vec::new(),
             ignored_holds: 0,
             foreign_holds: Vec::new(),

@@ -55,10 +55,12 @@ pub struct Run {
         help_heading = "Stage"
     )]
     pub confirm_external: Option<String>,
-    /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any text
+    /// Production's servers, which nothing confirms: hosts, addresses, networks, URLs, databases, clusters
     ///
-    /// For --stage postgres://…, and for clones that a snapshot's own programs make. Several are separated
-    /// by commas. Best set once for everybody, in the environment.
+    /// For --stage postgres://…, and for clones that a snapshot's own programs make. Each is compared in every
+    /// spelling, with its addresses, its sockets and what the server says of itself; `*` is any text, and with a
+    /// port (`db:5432`) that port alone is meant. Several are separated by commas. What is in the environment,
+    /// best set once for everybody, and in `[stage] production` of a scenario counts as well.
     #[arg(
         long,
         env = "LOCKPROOF_PRODUCTION",

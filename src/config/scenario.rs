@@ -75,6 +75,9 @@ pub struct StageText {
     pub pg: Option<Value>,
     /// What the server and the programs of steps may reach.
     pub network: Option<Network>,
+    /// Production's servers, on top of those of `--production`.
+    #[serde(default)]
+    pub production: Vec<String>,
     /// Server settings.
     #[serde(default)]
     pub settings: BTreeMap<String, Value>,

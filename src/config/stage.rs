@@ -13,7 +13,7 @@ use super::units::{self, Unfit};
 use super::{Surroundings, option};
 use crate::plan::{Keep, StageChoice, StagePlan};
 use crate::stage::Network;
-use crate::stage::external::{is_address, parse};
+use crate::stage::external::{Names, is_address, parse};
 use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
 
@@ -26,6 +26,8 @@ const OLDEST_MAJOR: u64 = 12;
 ///
 /// If it names no stage, or options contradict each other.
 pub fn choice(run: &cli::Run, notes: &mut Vec<String>) -> Result<StageChoice> {
+    // Understood or refused, also where no server is to be compared with it.
+    Names::read(&production(run))?;
     let typed = run
         .place
         .stage
@@ -111,7 +113,7 @@ pub fn by_hooks(
     Ok(StageChoice::Hooks {
         hooks,
         folder: folder.to_owned(),
-        production: run.production.clone(),
+        production: production(run),
     })
 }
 
@@ -156,6 +158,12 @@ pub fn plan(
     }
     if let Some((document, typed)) = typed {
         of_scenario(document, typed, &mut plan, notes)?;
+        Names::read(&typed.production)?;
+        if let StageChoice::External { production, .. } | StageChoice::Hooks { production, .. } =
+            &mut plan.choice
+        {
+            production.extend(typed.production.clone());
+        }
     }
     if let Some(pg) = run.pg {
         plan.pg_major = Some(major(u64::from(pg)).map_err(|unfit| option("--pg", unfit))?);
@@ -236,6 +244,25 @@ fn of_scenario(
     Ok(())
 }
 
+/// The list of production's servers: the option's entries and those of the environment, which the option does not
+/// replace.
+fn production(run: &cli::Run) -> Vec<String> {
+    let everybody_s = std::env::var("LOCKPROOF_PRODUCTION").unwrap_or_default();
+    let typed = run.production.iter().map(String::as_str);
+    let all = typed.chain(
+        everybody_s
+            .split(',')
+            .filter(|entry| !entry.trim().is_empty()),
+    );
+    let mut entries: Vec<String> = Vec::new();
+    for entry in all {
+        if !entries.iter().any(|known| known == entry) {
+            entries.push(entry.to_owned());
+        }
+    }
+    entries
+}
+
 /// What may be reached: as the option says, else the scenario, else nothing.
 pub fn network(run: &cli::Run, typed: Option<Network>) -> Network {
     match run.place.network {
@@ -301,7 +328,7 @@ fn external(run: &cli::Run, url: &str) -> Result<StageChoice> {
     Ok(StageChoice::External {
         endpoint: parse(url)?,
         confirmation: run.confirm_external.clone(),
-        production: run.production.clone(),
+        production: production(run),
     })
 }
 

@@ -64,6 +64,13 @@ pub enum Doubt {
     },
     /// Others were on the server, so that what changed may be theirs.
     OthersToo,
+    /// Others came to an external server that is measured on.
+    ForeignClients {
+        /// How many at once, at the most.
+        most: u64,
+        /// Their names.
+        applications: Vec<String>,
+    },
 }
 
 /// What an earlier replay of a program did and a later one did not.

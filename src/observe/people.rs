@@ -26,6 +26,7 @@ impl People {
         activity: &[Row],
         locks: &[LockRow],
         literals: Literals,
+        ours: &BTreeSet<i32>,
     ) -> Vec<Event> {
         let mut news = Vec::new();
         let pids: BTreeSet<i32> = locks.iter().map(|lock| lock.pid).collect();
@@ -69,6 +70,7 @@ impl People {
                         application: application.to_owned(),
                         leader,
                         query: redact::sql::shown(query, literals),
+                        ours: Some(ours.contains(&pid)),
                     },
                 });
             }

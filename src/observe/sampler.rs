@@ -26,7 +26,7 @@ use crate::pg::session::tell;
 use crate::pg::{Session, names, queries};
 use crate::plan::Literals;
 use crate::recording::format::{Event, LockRow, Poll};
-use crate::stage::Endpoint;
+use crate::stage::{Endpoint, census};
 use crate::{Error, Result};
 
 /// How often a line tells that polls go on.
@@ -492,9 +492,14 @@ impl Loop {
         let literals = self.setup.literals;
         let by = self.setup.clock.now();
         self.answer_took = by.since(heard.at);
-        let news = self
-            .people
-            .news((heard.at, by), &heard.activity, heard.about, literals);
+        let ours = census::processes(&self.setup.endpoint);
+        let news = self.people.news(
+            (heard.at, by),
+            &heard.activity,
+            heard.about,
+            literals,
+            &ours,
+        );
         for event in news {
             // What finds no room is told again the next time, as if nothing had been.
             if self.setup.events.try_send(event).is_err() {

@@ -151,6 +151,9 @@ pub struct Backend {
     pub leader: Option<i32>,
     /// What it runs, literals hidden unless asked for.
     pub query: String,
+    /// Whether it is a session that lockproof itself opened; None: an older recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<bool>,
 }
 
 /// How a statement ended.
@@ -463,6 +466,13 @@ pub enum Event {
         /// What it may reach; None: an older recording.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         network: Option<NetworkFacts>,
+    },
+    /// Clients that are not the migration's were on an external server during the step that is open.
+    ForeignClients {
+        /// How many at once, at the most.
+        most: u64,
+        /// Their `application_name`s, sorted, each once.
+        applications: Vec<String>,
     },
     /// It ended, and so have its sessions, as far as could be waited for.
     CommandExited {

@@ -55,6 +55,10 @@ pub fn event(mut event: Event, literals: Literals) -> Event {
         Event::StatementSent { sql, .. } => sql.iter_mut().for_each(statement),
         Event::StatementDone { error, .. } => error.iter_mut().for_each(failure),
         Event::CommandStarted { argv, .. } => argv.iter_mut().for_each(text),
+        Event::ForeignClients { applications, .. } => {
+            applications.iter_mut().for_each(text);
+            applications.iter_mut().for_each(name);
+        }
         Event::CommandDid(effects) => {
             for changed in &mut effects.changed {
                 name(&mut changed.relation);

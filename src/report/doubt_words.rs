@@ -121,6 +121,20 @@ pub fn words(doubt: &Doubt) -> Words<'static> {
             format!("what the program did to the stage could not be read, so nothing is proved: {error}"),
             Some("see to it that the program leaves nothing locked, such as a prepared transaction"),
         ),
+        Doubt::ForeignClients { most, applications } => said(
+            "foreign-clients",
+            format!(
+                "up to {most} other client{} on the server during the step{}: their locks and load are in what was \
+                 measured, and a server that others use may be production",
+                if *most == 1 { " was" } else { "s were" },
+                if applications.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (`{}`)", applications.join("`, `"))
+                }
+            ),
+            Some("keep others off the server while it is measured"),
+        ),
         Doubt::OthersToo => said(
             "others-too",
             "others were on the server meanwhile: whether what changed is the program's work or theirs is not known"

@@ -45,7 +45,11 @@ pub async fn prepare(
                 external::refuse(suspicions, &endpoint.database, confirmation.as_deref())
             };
             // Nothing is sent to a server that is known by its name.
-            refuse(&external::listed(endpoint, production))?;
+            let (production, notes) = external::Names::read(production)?.resolved().await;
+            for note in notes {
+                watch.note(&note);
+            }
+            refuse(&external::listed(endpoint, &production).await)?;
             let door = Session::open(endpoint, names::OBSERVER)
                 .await
                 .map_err(|error| {
@@ -54,7 +58,18 @@ pub async fn prepare(
                          same URL tells",
                     )
                 })?;
-            refuse(&external::examine(&door.client, endpoint, production).await?)?;
+            let taken = source
+                .manifest()
+                .and_then(|manifest| manifest.taken_from.as_ref());
+            let seen = external::examine(
+                &door.client,
+                endpoint,
+                &production,
+                taken,
+                external::Looked::Server,
+            )
+            .await?;
+            refuse(&seen)?;
         }
         Ok((source, age, provider))
     };

@@ -8,6 +8,7 @@ mod beside;
 mod company;
 mod conductor;
 mod effects;
+mod foreign;
 mod ground;
 mod limits;
 mod many;

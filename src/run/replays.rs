@@ -7,6 +7,7 @@ use super::beside::{Beside, Patience, Steps};
 use super::company::Member;
 use super::conductor::Conductor;
 use super::effects::{self, Before};
+use super::foreign::Foreign;
 use super::ground::Ground;
 use super::limits;
 use super::turns::{Most, Turn};
@@ -360,9 +361,19 @@ async fn steps(
             step: index,
             at: beside.step_begins(),
         });
+        let is_driven = !matches!(step.work, Work::Command(_));
+        let strangers = is_driven && matches!(run.ground.provider, Provider::External(_));
+        let mut foreign = Foreign::default();
+        let foreigners = async {
+            if strangers {
+                foreign.watch(observer, migration).await;
+            }
+            std::future::pending::<std::convert::Infallible>().await
+        };
         let mut course = tokio::select! {
             course = replay::run(&scene, step) => course?,
             never = watch(&mut looked) => match never {},
+            never = foreigners => match never {},
         };
         let ended = beside.step_ends();
         if course.connection == Connection::Broken {
@@ -377,6 +388,9 @@ async fn steps(
             conductor.tell(Event::CommandDid(did));
         }
         sampler.settle().await?;
+        if let Some(told) = foreign.told() {
+            conductor.tell(told);
+        }
         let failed = matches!(course.outcome, Outcome::Failed { .. });
         conductor.tell(Event::StepFinished {
             step: index,

@@ -16,6 +16,7 @@ use self::source::SOURCE_HELP;
 pub use self::source::Source;
 pub use self::travels::{Partial, Travels};
 use crate::config::vars::is_name;
+use crate::stage::external::Taken;
 use crate::stage::whole;
 use crate::{Error, Result, redact};
 
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub taken_at: Option<Timestamp>,
     /// The major of the server that the data was taken from; None: any will do.
     pub server_version: Option<u32>,
+    /// What is known of that server; None: nothing.
+    pub taken_from: Option<Taken>,
     /// The database that is restored.
     pub database: String,
     /// What `sha256sum` said of its files; None: they are taken as they are.
@@ -139,6 +142,7 @@ impl Manifest {
             "description",
             "taken_at",
             "server_version",
+            "taken_from",
             "database",
             "checksums",
             "partial",
@@ -160,6 +164,10 @@ impl Manifest {
             description: top.string("description")?,
             taken_at: top.timestamp("taken_at")?,
             server_version: top.number("server_version", 12, 99)?,
+            taken_from: top
+                .table("taken_from")?
+                .map(|keys| parse_taken_from(&keys))
+                .transpose()?,
             database: match top.string("database")? {
                 Some(database) => not_empty("database", database)?,
                 None if source.is_physical() => {
@@ -200,6 +208,21 @@ fn parse_variables(keys: Option<Keys<'_>>) -> Result<BTreeMap<String, String>, D
         variables.insert(name.clone(), text);
     }
     Ok(variables)
+}
+
+/// What `snapshot create` noted of its source, so that nothing is replayed there.
+fn parse_taken_from(keys: &Keys<'_>) -> Result<Taken, Defect> {
+    keys.only(&["system_identifier", "addresses"])?;
+    let identifier = match keys.string("system_identifier")? {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Defect::new("`taken_from.system_identifier` is not a number in quotes")
+        })?),
+        None => None,
+    };
+    Ok(Taken {
+        identifier,
+        addresses: keys.strings("addresses")?.unwrap_or_default(),
+    })
 }
 
 fn parse_restore(keys: &Keys<'_>) -> Result<Restore, Defect> {

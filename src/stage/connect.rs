@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Config, NoTls, Socket};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 
 use super::census;
 use super::quiet;
@@ -34,6 +34,8 @@ pub(crate) struct Opened {
     pub(crate) encryption: Option<&'static str>,
     /// Ends with the connection.
     pub(crate) driver: JoinHandle<()>,
+    /// Known as ours, as long as it lives.
+    session: census::Session,
 }
 
 /// Asks the server to cancel what runs on a connection, over TLS where that has it.
@@ -78,7 +80,7 @@ pub(crate) async fn open_with(
         match try_all(endpoint, &config).await {
             Ok(opened) => {
                 quiet.note_taken();
-                return Ok(ending_with_us(opened).await);
+                return Ok(ours(opened, endpoint).await);
             }
             Err(failures) if may_be_quiet_s(&failures) => {}
             Err(failures) => return Err(refusal::error(endpoint, &failures)),
@@ -89,23 +91,40 @@ pub(crate) async fn open_with(
             if asks {
                 quiet.note_refused();
             }
-            Ok(ending_with_us(opened).await)
+            Ok(ours(opened, endpoint).await)
         }
         Err(failures) => Err(refusal::error(endpoint, &failures)),
     }
 }
 
 /// Has the server end what it runs for us soon after we are gone: a statement alone would go on to its end. Since
-/// PostgreSQL 14 it can, where its system can tell; elsewhere a session ends at its next reply.
-async fn ending_with_us(opened: Opened) -> Opened {
+/// PostgreSQL 14 it can, where its system can tell; elsewhere a session ends at its next reply. Also notes which process
+/// of the server is ours.
+async fn ours(opened: Opened, endpoint: &Endpoint) -> Opened {
     const SINCE: u32 = 14;
     const CHECKS: &str = "SET client_connection_check_interval = '1s'";
     let version = opened.server_version.as_deref().unwrap_or_default();
     let digits = version.split(|c: char| !c.is_ascii_digit()).next();
     let major = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    if major >= SINCE {
-        // Whether it was taken changes nothing else.
-        let _ = opened.client.batch_execute(CHECKS).await;
+    let checks = async {
+        if major >= SINCE {
+            // Whether it was taken changes nothing else.
+            let _ = opened.client.batch_execute(CHECKS).await;
+        }
+    };
+    let asked = opened
+        .client
+        .simple_query("SELECT pg_catalog.pg_backend_pid()");
+    // Both are on their way before the first is answered.
+    let ((), answer) = tokio::join!(checks, asked);
+    let process = answer.ok().and_then(|messages| {
+        messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        })
+    });
+    if let Some(process) = process {
+        opened.session.is(endpoint, process);
     }
     opened
 }
@@ -199,8 +218,11 @@ where
     let (client, connection) = config.connect(tls).await?;
     let server_version = connection.parameter("server_version").map(str::to_owned);
     // Its error reaches whoever uses the client next.
+    let session = census::Session::default();
+    let known = session.clone();
     let driver = tokio::spawn(async move {
         let _ = connection.await;
+        drop(known);
     });
     Ok(Opened {
         client,
@@ -208,6 +230,7 @@ where
         canceller: Canceller(None),
         encryption: None,
         driver,
+        session,
     })
 }
 

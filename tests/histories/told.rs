@@ -103,6 +103,7 @@ fn a_worker_holds_no_longer_than_its_leaders_statement() {
                 application: String::new(),
                 leader: Some(PID),
                 query: String::new(),
+                ours: None,
             },
         },
     ];

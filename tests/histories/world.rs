@@ -269,6 +269,7 @@ impl Step {
                 application: application.to_owned(),
                 leader,
                 query: "LOCK TABLE t".to_owned(),
+                ours: None,
             },
         };
         let mut queues = Vec::new();

@@ -59,7 +59,7 @@ async fn a_stage_that_is_dropped_ends_too() {
 
 #[tokio::test]
 async fn a_server_tells_what_speaks_against_a_replay_on_it() {
-    use lockproof::stage::external::{Suspicion, examine, parse, refuse};
+    use lockproof::stage::external::{Looked, Names, Suspicion, examine, parse, refuse};
     if !has_server() {
         return;
     }
@@ -72,7 +72,8 @@ async fn a_server_tells_what_speaks_against_a_replay_on_it() {
     assert_eq!(endpoint.shown(), stage.endpoint().shown());
     assert_eq!(endpoint.password, stage.endpoint().password);
     let ours = client(&endpoint).await;
-    let _other_of_ours = client(&endpoint).await;
+    // Whatever it calls itself.
+    let _impostor = client(&endpoint).await;
     let named = |what, name: &str, word: &str| Suspicion::Name {
         what,
         name: name.into(),
@@ -82,10 +83,17 @@ async fn a_server_tells_what_speaks_against_a_replay_on_it() {
         named("database", "shop_prod", "prod"),
         named("cluster", "live-1", "live"),
     ];
-    let mut expected = vec![Suspicion::Unmarked];
+    let sessions = |count, active, names: &[&str]| Suspicion::Sessions {
+        count,
+        active,
+        applications: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let mut expected = vec![Suspicion::Unmarked, sessions(1, 0, &["lockproof test"])];
     expected.extend(names.clone());
     assert_eq!(
-        examine(&ours, &endpoint, &[]).await.expect("seen"),
+        examine(&ours, &endpoint, &Names::default(), None, Looked::Server)
+            .await
+            .expect("seen"),
         expected
     );
     assert!(refuse(&expected, "shop_prod", None).is_err());
@@ -103,15 +111,13 @@ async fn a_server_tells_what_speaks_against_a_replay_on_it() {
     tokio::spawn(connection);
     let running = tokio::spawn(async move { web.batch_execute("SELECT pg_sleep(30)").await });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut expected = vec![Suspicion::Sessions {
-        count: 1,
-        active: 1,
-        applications: vec!["web shop".into()],
-    }];
+    let mut expected = vec![sessions(3, 1, &["lockproof test", "web shop"])];
     expected.extend(names.clone());
     let marked = client(&endpoint).await;
     assert_eq!(
-        examine(&marked, &endpoint, &[]).await.expect("seen"),
+        examine(&marked, &endpoint, &Names::default(), None, Looked::Server)
+            .await
+            .expect("seen"),
         expected
     );
 
@@ -121,12 +127,18 @@ async fn a_server_tells_what_speaks_against_a_replay_on_it() {
         password: None,
         ..stage.socket_endpoint()
     };
-    let seen = examine(&client(&guest).await, &guest, &[])
-        .await
-        .expect("seen");
+    let seen = examine(
+        &client(&guest).await,
+        &guest,
+        &Names::default(),
+        None,
+        Looked::Server,
+    )
+    .await
+    .expect("seen");
     assert!(
         seen.iter()
-            .any(|suspicion| matches!(suspicion, Suspicion::Sessions { count: 1, .. })),
+            .any(|suspicion| matches!(suspicion, Suspicion::Sessions { count: 4, .. })),
         "{seen:?}"
     );
     running.abort();

@@ -57,6 +57,20 @@ pub(super) fn describe(made: &Made<'_>) -> String {
         line(&mut text, "]");
     }
     pair(&mut text, "settings", SETTINGS);
+    line(&mut text, "\n[taken_from]");
+    if let Some(identifier) = source.taken.identifier {
+        pair(&mut text, "system_identifier", &identifier.to_string());
+    }
+    let addresses: Vec<String> = source
+        .taken
+        .addresses
+        .iter()
+        .map(|address| quoted(address))
+        .collect();
+    line(
+        &mut text,
+        &format!("addresses = [{}]", addresses.join(", ")),
+    );
     line(&mut text, "\n[source]\nkind = \"dump\"");
     pair(&mut text, "file", DUMP);
     for part in &made.filtered {

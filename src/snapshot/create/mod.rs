@@ -32,7 +32,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::StagePlan;
 use crate::stage::connect::{Told, connect, tell};
 use crate::stage::dump::{Dump, Dumper};
-use crate::stage::{Endpoint, Watch, local};
+use crate::stage::{Endpoint, Watch, external, local};
 use crate::{Error, Result};
 
 /// What the sessions on the source are called.
@@ -88,6 +88,8 @@ struct Source {
     standby: bool,
     /// The last transaction that a standby replayed.
     replayed: Option<String>,
+    /// Where it is, so that nothing is replayed there.
+    taken: external::Taken,
 }
 
 /// All that the description tells.
@@ -156,7 +158,7 @@ async fn make(
     watch.phase("looking at the source");
     let client = connect(&asked.from, APPLICATION).await?;
     let settings = settings::read(&client).await?;
-    let source = open(&client).await?;
+    let source = open(&client, &asked.from).await?;
     let tables = Tables::choose(&client, asked, source.standby).await?;
     rows::check(&client, &tables).await?;
     keys::check(&client, &tables, watch).await?;
@@ -196,7 +198,7 @@ async fn make(
 }
 
 /// Begins the transaction that everything is read in.
-async fn open(client: &Client) -> Result<Source> {
+async fn open(client: &Client, from: &Endpoint) -> Result<Source> {
     // Nothing waits in a lock's queue for long: newcomers on a busy server would wait behind us.
     client
         .batch_execute(
@@ -245,6 +247,7 @@ async fn open(client: &Client) -> Result<Source> {
         database: row.get("database"),
         standby: row.get("standby"),
         replayed: row.get("replayed"),
+        taken: external::taken(client, from).await,
     })
 }
 

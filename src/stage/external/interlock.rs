@@ -7,14 +7,14 @@ use std::fmt;
 
 use tokio_postgres::Client;
 
+use super::names::{Match, Names, Server};
+use crate::stage::census;
 use crate::stage::connect::{Told, quoted, tell};
 use crate::stage::{Endpoint, Host};
 use crate::{Error, Result};
 
 /// Names that production goes by, as words in the names of databases, hosts and clusters.
 const DENIED: [&str; 6] = ["prod", "production", "live", "primary", "master", "prd"];
-/// Sessions of ours have an `application_name` that begins so.
-const OURS: &str = "lockproof";
 
 /// Something about a server that speaks against replaying a migration on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +46,26 @@ pub enum Suspicion {
     /// It replays another server's changes; no migration can run on it.
     Standby,
     /// A name that whoever runs this has on a list of production servers.
-    Listed {
-        /// What has the name: `host`, `address`, `database` or `cluster`.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The entry of the list.
-        entry: String,
+    Listed(Match),
+    /// It is the server that the snapshot was taken from.
+    Source {
+        /// The address that both have.
+        address: String,
     },
+    /// It has the system identifier of that server, under another address: a physical copy of it, or itself.
+    SourceElsewhere {
+        /// The identifier.
+        identifier: u64,
+    },
+}
+
+/// What a snapshot says of the server that it was taken from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Its `system_identifier`; None: it did not tell.
+    pub identifier: Option<u64>,
+    /// Its addresses, as entries of a list of servers.
+    pub addresses: Vec<String>,
 }
 
 impl fmt::Display for Suspicion {
@@ -83,58 +95,29 @@ impl fmt::Display for Suspicion {
                 write!(f, "the name of its {what}, `{name}`, has `{word}` in it")
             }
             Self::Standby => f.write_str("it is a standby, and replays another server's changes"),
-            Self::Listed { what, name, entry } => {
+            Self::Listed(Match { what, name, entry }) => {
                 write!(
                     f,
                     "the name of its {what}, `{name}`, is on the list as `{entry}`"
                 )
             }
+            Self::Source { address } => write!(
+                f,
+                "it is the server that the snapshot was taken from, at `{address}`"
+            ),
+            Self::SourceElsewhere { identifier } => write!(
+                f,
+                "it has the system identifier of the server that the snapshot was taken from, {identifier}"
+            ),
         }
     }
 }
 
 /// What the list says of a server's address, before anything is sent there.
-pub fn listed(endpoint: &Endpoint, production: &[String]) -> Vec<Suspicion> {
-    let address = endpoint.link.address.map(|address| address.to_string());
-    let names = [
-        ("host", Some(host(endpoint))),
-        ("address", address),
-        ("database", Some(endpoint.database.clone())),
-    ];
-    names
-        .into_iter()
-        .filter_map(|(what, name)| entry_for(what, &name?, production))
-        .collect()
-}
-
-fn entry_for(what: &'static str, name: &str, production: &[String]) -> Option<Suspicion> {
-    let entry = production.iter().find(|entry| fits(entry, name))?;
-    Some(Suspicion::Listed {
-        what,
-        name: name.to_owned(),
-        entry: entry.clone(),
-    })
-}
-
-/// Whether a name is an entry's, in whatever case; `*` is any text, also none.
-fn fits(entry: &str, name: &str) -> bool {
-    let (entry, name) = (entry.trim().to_lowercase(), name.to_lowercase());
-    let mut parts = entry.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return !entry.is_empty() && rest.is_empty();
-    };
-    for part in parts {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
+pub async fn listed(endpoint: &Endpoint, production: &Names) -> Vec<Suspicion> {
+    let server = Server::typed(endpoint).await;
+    let found = production.matches(&server).into_iter();
+    found.map(Suspicion::Listed).collect()
 }
 
 fn host(endpoint: &Endpoint) -> String {
@@ -144,6 +127,15 @@ fn host(endpoint: &Endpoint) -> String {
     }
 }
 
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// A server that is taken as it is found.
+    Server,
+    /// A clone, on a server that may have those of other runs.
+    Clone,
+}
+
 /// Looks at a server through a session of ours; changes nothing.
 ///
 /// # Errors
@@ -151,10 +143,16 @@ fn host(endpoint: &Endpoint) -> String {
 pub async fn examine(
     client: &Client,
     endpoint: &Endpoint,
-    production: &[String],
+    production: &Names,
+    taken: Option<&Taken>,
+    kind: Looked,
 ) -> Result<Vec<Suspicion>> {
+    let ours: Vec<i32> = census::processes(endpoint).into_iter().collect();
     let row = client
-        .query_one(include_str!("../queries/examine.sql"), &[&OURS])
+        .query_one(
+            include_str!("../queries/examine.sql"),
+            &[&(kind == Looked::Clone), &ours],
+        )
         .await
         .map_err(|error| {
             Error::stage(format!("cannot look at `{}`", endpoint.shown()))
@@ -162,8 +160,18 @@ pub async fn examine(
         })?;
     let marked: Option<&str> = row.get("marker");
     let cluster: String = row.get("cluster");
-    let mut suspicions = listed(endpoint, production);
-    suspicions.extend(entry_for("cluster", &cluster, production));
+    let identifier = identifier(client).await;
+    let address: Option<std::net::IpAddr> = row.get("address");
+    let port = row
+        .get::<_, Option<i32>>("port")
+        .and_then(|port| u16::try_from(port).ok());
+    let mut server = Server::typed(endpoint).await;
+    server.says(&cluster, address, port, identifier);
+    let found = production.matches(&server).into_iter();
+    let mut suspicions: Vec<Suspicion> = found.map(Suspicion::Listed).collect();
+    if let Some(taken) = taken {
+        suspicions.extend(source(taken, &server, identifier).await?);
+    }
     if row.get("standby") {
         suspicions.push(Suspicion::Standby);
     }
@@ -204,6 +212,51 @@ pub async fn examine(
     Ok(suspicions)
 }
 
+/// The server's `system_identifier`; None: the role may not ask.
+async fn identifier(client: &Client) -> Option<u64> {
+    let asked = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+    let row = client.query_one(asked, &[]).await.ok()?;
+    row.try_get::<_, i64>(0).ok().map(i64::cast_unsigned)
+}
+
+/// What a snapshot that is taken there says of the server, within the transaction that reads it.
+pub async fn taken(client: &Client, endpoint: &Endpoint) -> Taken {
+    // A role that may not ask must not break the transaction.
+    let _ = client.batch_execute("SAVEPOINT lockproof_taken").await;
+    let identifier = identifier(client).await;
+    let _ = client
+        .batch_execute("ROLLBACK TO SAVEPOINT lockproof_taken; RELEASE SAVEPOINT lockproof_taken")
+        .await;
+    Taken {
+        identifier,
+        addresses: Server::typed(endpoint).await.entries(),
+    }
+}
+
+/// Whether it is the server that the snapshot was taken from. Two servers with one address are one, unless both say
+/// otherwise; two with one identifier may be a server and its physical copy.
+async fn source(
+    taken: &Taken,
+    server: &Server,
+    identifier: Option<u64>,
+) -> Result<Option<Suspicion>> {
+    let same = match (taken.identifier, identifier) {
+        (Some(theirs), Some(ours)) => Some(theirs == ours),
+        _ => None,
+    };
+    if same == Some(false) {
+        return Ok(None);
+    }
+    let (names, _) = Names::read(&taken.addresses)?.resolved().await;
+    if let Some(found) = names.matches(server).into_iter().next() {
+        return Ok(Some(Suspicion::Source {
+            address: found.entry,
+        }));
+    }
+    let identifier = identifier.filter(|_| same == Some(true));
+    Ok(identifier.map(|identifier| Suspicion::SourceElsewhere { identifier }))
+}
+
 /// The first word of a name that production goes by; `prod2` counts, `product` does not.
 fn denied_word(name: &str) -> Option<String> {
     name.to_lowercase()
@@ -215,22 +268,24 @@ fn denied_word(name: &str) -> Option<String> {
 
 /// Refuses a server that is on the list; what else is seen of it stands below.
 pub(in crate::stage) fn refuse_listed(suspicions: &[Suspicion], database: &str) -> Result<()> {
-    let is_listed = |suspicion: &Suspicion| matches!(suspicion, Suspicion::Listed { .. });
-    if !suspicions.iter().any(is_listed) {
+    let is_listed = |suspicion: &Suspicion| matches!(suspicion, Suspicion::Listed(_));
+    let is_source = |suspicion: &Suspicion| matches!(suspicion, Suspicion::Source { .. });
+    let why = if suspicions.iter().any(is_listed) {
+        "is production, by the list of `--production`"
+    } else if suspicions.iter().any(is_source) {
+        "is the one that the snapshot was taken from"
+    } else {
         return Ok(());
-    }
-    Err(Error::stage(format!(
-        "the server of `{database}` is production, by the list of `--production`"
-    ))
-    .details(suspicions.iter().map(Suspicion::to_string)))
+    };
+    Err(Error::stage(format!("the server of `{database}` {why}"))
+        .details(suspicions.iter().map(Suspicion::to_string)))
 }
 
 /// Passes a server with nothing suspicious, or whose user confirmed it by its database's name.
 pub fn refuse(suspicions: &[Suspicion], database: &str, confirmation: Option<&str>) -> Result<()> {
     let seen = || suspicions.iter().map(Suspicion::to_string);
-    refuse_listed(suspicions, database).map_err(|error| {
-        error.help("name another server; no confirmation opens one that is on the list")
-    })?;
+    refuse_listed(suspicions, database)
+        .map_err(|error| error.help("name another server; no confirmation opens this one"))?;
     if suspicions.contains(&Suspicion::Standby) {
         return Err(Error::stage(format!(
             "the server of `{database}` is a standby: no migration can run on it"
@@ -314,24 +369,5 @@ mod tests {
         assert!(!story.contains("ALTER DATABASE"), "{story}");
         let standby = [Suspicion::Standby];
         assert!(refuse(&standby, "app", Some("app")).is_err());
-    }
-
-    #[test]
-    fn an_entry_is_a_whole_name_or_a_pattern_of_one() {
-        for (entry, name, is) in [
-            ("db.example.org", "DB.Example.org", true),
-            ("db.example.org", "db2.example.org", false),
-            ("*.example.org", "db.example.org", true),
-            ("*.example.org", "example.org", false),
-            ("10.0.*", "10.0.1.2", true),
-            ("shop*live*", "shop-live", true),
-            ("shop*live*", "shop", false),
-            ("ab*ba", "aba", false),
-            (" shop ", "shop", true),
-            ("*", "anything", true),
-            ("", "", false),
-        ] {
-            assert_eq!(fits(entry, name), is, "{entry} {name}");
-        }
     }
 }

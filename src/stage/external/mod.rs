@@ -5,6 +5,7 @@
 
 mod account;
 mod interlock;
+mod names;
 mod parameters;
 mod passfile;
 mod read;
@@ -13,7 +14,8 @@ mod settle;
 mod url;
 
 pub(super) use interlock::refuse_listed;
-pub use interlock::{Suspicion, examine, listed, refuse};
+pub use interlock::{Looked, Suspicion, Taken, examine, listed, refuse, taken};
+pub use names::Names;
 
 use crate::Result;
 use crate::stage::Endpoint;

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::stage::Endpoint;
 use crate::stage::connect::connect;
-use crate::stage::external::{self, Suspicion, examine, listed};
+use crate::stage::external::{self, Names, Suspicion, examine, listed};
 use crate::{Error, Result};
 
 /// A session that looks and leaves.
@@ -69,8 +69,8 @@ fn is_final(error: &Error) -> bool {
 }
 
 /// Refuses an address on the list of production's, before anything is sent there.
-pub(super) fn refuse_listed(endpoint: &Endpoint, production: &[String]) -> Result<()> {
-    closed_to(&listed(endpoint, production), endpoint)
+pub(super) async fn refuse_listed(endpoint: &Endpoint, production: &Names) -> Result<()> {
+    closed_to(&listed(endpoint, production).await, endpoint)
 }
 
 fn closed_to(suspicions: &[Suspicion], endpoint: &Endpoint) -> Result<()> {
@@ -88,13 +88,14 @@ pub(super) async fn refuse(
     client: &Client,
     endpoint: &Endpoint,
     confirmation: Option<&str>,
-    production: &[String],
+    production: &Names,
 ) -> Result<()> {
-    let suspicions: Vec<Suspicion> = examine(client, endpoint, production)
-        .await?
-        .into_iter()
-        .filter(|suspicion| !matches!(suspicion, Suspicion::Unmarked | Suspicion::Name { .. }))
-        .collect();
+    let suspicions: Vec<Suspicion> =
+        examine(client, endpoint, production, None, external::Looked::Clone)
+            .await?
+            .into_iter()
+            .filter(|suspicion| !matches!(suspicion, Suspicion::Unmarked | Suspicion::Name { .. }))
+            .collect();
     closed_to(&suspicions, endpoint)?;
     let database = &endpoint.database;
     let seen = suspicions.iter().map(Suspicion::to_string);

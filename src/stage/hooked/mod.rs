@@ -19,7 +19,7 @@ use self::mask::masked;
 use self::program::{Ended, Program};
 use self::record::Record;
 pub use self::record::{Left, left};
-use super::external::parse;
+use super::external::{Names, parse};
 use super::{CloneMethod, Cloned, Endpoint, Secret, Watch};
 use crate::{Error, Result};
 
@@ -131,7 +131,11 @@ impl Hooked {
                 .because(error)
                 .help(URL_HELP)
         })?;
-        if let Err(refused) = door::refuse_listed(&endpoint, &self.production) {
+        let (production, notes) = Names::read(&self.production)?.resolved().await;
+        for note in notes {
+            watch.note(&note);
+        }
+        if let Err(refused) = door::refuse_listed(&endpoint, &production).await {
             *url = None;
             return Err(refused);
         }
@@ -139,8 +143,7 @@ impl Hooked {
         watch.phase(&format!("waiting for `{}`", endpoint.shown()));
         let client = door::answering(&endpoint, deadline, shown).await?;
         let confirmation = self.hooks.confirmation.as_deref();
-        if let Err(refused) = door::refuse(&client, &endpoint, confirmation, &self.production).await
-        {
+        if let Err(refused) = door::refuse(&client, &endpoint, confirmation, &production).await {
             // Whatever may be production is not handed to the program that ends clones: that knows the clone's id.
             *url = None;
             record.reached_at(None)?;
