@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pg::LockMode;
 use crate::sql::Statement;
+use crate::stage::external::Taken;
 use crate::stage::hooked::Hooks;
 use crate::stage::{Endpoint, Network};
 
@@ -175,6 +176,8 @@ pub enum StageChoice {
         /// Names of production's hosts, databases and clusters, which nothing confirms; `*` is any
         /// text.
         production: Vec<String>,
+        /// What the scenario's snapshot says of the server that it was taken from; None: nothing.
+        taken: Option<Taken>,
     },
 }
 

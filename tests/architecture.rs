@@ -115,6 +115,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sql::Statement",
             "stage::Endpoint",
             "stage::Network",
+            // Where a snapshot comes from, so that nothing is replayed there.
+            "stage::external",
             "stage::hooked",
         ],
     ),

@@ -21,6 +21,7 @@ use crate::plan::{
 };
 use crate::snapshot::manifest::Travels;
 use crate::snapshot::{Manifest, Source};
+use crate::stage::external::Taken;
 use crate::stage::hooked::Hooks;
 use crate::{Error, Result, cli};
 
@@ -48,6 +49,8 @@ struct Snapshot {
     travels: Travels,
     /// What makes its servers; None: lockproof does.
     hooks: Option<Hooks>,
+    /// The server that it was taken from.
+    taken: Option<Taken>,
 }
 
 impl Request<'_> {
@@ -142,10 +145,12 @@ impl Request<'_> {
         let warmth = self.warmth(typed.warmth)?;
         let travels = snapshot.travels.clone();
         let hooks = snapshot.hooks.clone();
+        let taken = snapshot.taken.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
                 hooks,
+                taken,
                 scenario,
                 snapshot,
                 steps,
@@ -212,10 +217,12 @@ impl Request<'_> {
         let warmth = self.warmth(None)?;
         let travels = snapshot.travels.clone();
         let hooks = snapshot.hooks.clone();
+        let taken = snapshot.taken.clone();
         let snapshot = chosen(snapshot, &set)?;
         self.finish(
             Parts {
                 hooks,
+                taken,
                 scenario,
                 snapshot,
                 steps,
@@ -242,6 +249,7 @@ impl Request<'_> {
     ) -> Result<Plan> {
         let Parts {
             hooks,
+            taken,
             scenario,
             snapshot,
             steps,
@@ -262,6 +270,20 @@ impl Request<'_> {
                 stage::by_hooks(run, &self.choice, hooks, folder)?
             }
             _ => self.choice,
+        };
+        let choice = match choice {
+            StageChoice::External {
+                endpoint,
+                confirmation,
+                production,
+                ..
+            } => StageChoice::External {
+                endpoint,
+                confirmation,
+                production,
+                taken,
+            },
+            other => other,
         };
         match &snapshot {
             SnapshotChoice::AsFound => {
@@ -365,14 +387,19 @@ impl Request<'_> {
             },
             (None, None) => return Ok(self.without_snapshot(external)),
         };
-        let (declared, travels, hooks) = match &found {
+        let (declared, travels, hooks, taken) = match &found {
             Some(folder) => {
                 let manifest = Manifest::load(folder)?.0;
                 let hooks = match manifest.source {
                     Source::Hooks(hooks) if !external => Some(hooks),
                     _ => None,
                 };
-                (manifest.variables, manifest.travels, hooks)
+                (
+                    manifest.variables,
+                    manifest.travels,
+                    hooks,
+                    manifest.taken_from,
+                )
             }
             None => Default::default(),
         };
@@ -389,6 +416,7 @@ impl Request<'_> {
             declared,
             travels,
             hooks,
+            taken,
         })
     }
 
@@ -398,6 +426,7 @@ impl Request<'_> {
             declared: BTreeMap::new(),
             travels: Travels::default(),
             hooks: None,
+            taken: None,
         }
     }
 
@@ -521,6 +550,7 @@ impl Request<'_> {
 /// What scenario files and plain files come to.
 struct Parts {
     hooks: Option<Hooks>,
+    taken: Option<Taken>,
     scenario: ScenarioId,
     snapshot: SnapshotChoice,
     steps: Vec<Step>,

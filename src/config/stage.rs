@@ -329,6 +329,7 @@ fn external(run: &cli::Run, url: &str) -> Result<StageChoice> {
         endpoint: parse(url)?,
         confirmation: run.confirm_external.clone(),
         production: production(run),
+        taken: None,
     })
 }
 

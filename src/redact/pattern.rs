@@ -143,6 +143,8 @@ fn value_of(text: &str, start: usize, end: usize, name: &str) -> Option<Range<us
         .chars()
         .all(|c| c.is_whitespace() || matches!(c, '-' | '{' | '\'' | '"'))
         || text[line..start].trim_end().ends_with("export");
+    // A URL's query has more behind it.
+    let in_query = text[..start].ends_with(['?', '&']);
     let mut rest = &text[end..];
     let quoted = rest.starts_with(['"', '\'', ']', '`']);
     if quoted {
@@ -180,7 +182,9 @@ fn value_of(text: &str, start: usize, end: usize, name: &str) -> Option<Range<us
         }
         Some(_) if whole_line => value.find('\n').unwrap_or(value.len()),
         _ => value
-            .find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`'))
+            .find(|c: char| {
+                c.is_whitespace() || matches!(c, '\'' | '"' | '`') || in_query && c == '&'
+            })
             .unwrap_or(value.len()),
     };
     Some(from..from + length)

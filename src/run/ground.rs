@@ -39,6 +39,7 @@ pub async fn prepare(
             endpoint,
             confirmation,
             production,
+            taken,
         } = &plan.stage.choice
         {
             let refuse = |suspicions: &[external::Suspicion]| {
@@ -58,14 +59,11 @@ pub async fn prepare(
                          same URL tells",
                     )
                 })?;
-            let taken = source
-                .manifest()
-                .and_then(|manifest| manifest.taken_from.as_ref());
             let seen = external::examine(
                 &door.client,
                 endpoint,
                 &production,
-                taken,
+                taken.as_ref(),
                 external::Looked::Server,
             )
             .await?;

@@ -48,7 +48,7 @@ fn a_syntax_error_has_a_caret_in_the_file() {
             Some(line[..at].chars().count())
         })
     };
-    assert_eq!(column("DEFALT 1"), column("^^^"), "{ran:?}");
+    assert_eq!(column("DEFALT ?"), column("^^^"), "{ran:?}");
     assert_eq!(report["verdict"], "failed");
     assert_eq!(report["steps"][0]["attempts"], 1);
 }

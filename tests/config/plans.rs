@@ -292,6 +292,7 @@ fn an_external_server_is_taken_as_it_is_found() {
         endpoint,
         confirmation,
         production,
+        ..
     } = &planned.plan.stage.choice
     else {
         panic!("{:?}", planned.plan.stage.choice)

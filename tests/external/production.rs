@@ -254,3 +254,182 @@ fn a_name_on_the_list_is_opened_by_nothing() {
         .expect(3, &["the name of its database, `shop`, is on the list"]);
     room.assert_clean();
 }
+
+#[test]
+fn this_machine_is_listed_however_it_is_spelled() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let server = marked();
+    let port = server.port();
+    let folder = server.folder().display().to_string();
+    let by_socket = format!("postgres://postgres@:{port}/app?host={folder}");
+    let confirmed =
+        |list: &str| ["--confirm-external", "app", "--production", list].map(str::to_owned);
+    let refused_as = |url: &str, list: &str| {
+        let arguments = confirmed(list);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        refused(
+            &room,
+            &server,
+            url,
+            &arguments,
+            &["is production, by the list"],
+        );
+    };
+    let socket = format!("{folder}/.s.PGSQL.{port}");
+    let lists = [
+        "localhost",
+        "127.1",
+        "2130706433",
+        "::1",
+        "127.0.0.0/8",
+        &folder,
+        &socket,
+    ];
+    for list in lists {
+        refused_as(&server.url("postgres"), list);
+        refused_as(&by_socket, list);
+    }
+    let with_port = format!("localhost:{port}");
+    let typed = format!("postgres://postgres@2130706433:{port}/app");
+    refused_as(&typed, &with_port);
+    // Another server of this machine is another one.
+    let other = confirmed(&format!("localhost:1,{folder}/.s.PGSQL.1"));
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    taken(&room, &server, &server.url("postgres"), &other);
+    run(
+        &room,
+        &server.url("postgres"),
+        &[],
+        &["--production", "a;b"],
+    )
+    .expect(2, &["`a;b` of `--production`", "an entry is a host"]);
+}
+
+#[test]
+fn option_environment_and_scenario_add_up() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let server = marked();
+    let url = server.url("postgres");
+    let environment = [("LOCKPROOF_PRODUCTION", "app")];
+    let arguments = [
+        "--production",
+        "another.example",
+        "--confirm-external",
+        "app",
+    ];
+    run(&room, &url, &environment, &arguments).expect(3, &["is on the list as `app`"]);
+    let scenario = room.scenario(
+        "[[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD b int\"\n[stage]\nproduction = [\"app\"]\n",
+    );
+    let scenario = scenario.display().to_string();
+    let arguments = [
+        "run",
+        &scenario,
+        "--stage",
+        &url,
+        "--production",
+        "another.example",
+    ];
+    room.lockproof(&arguments)
+        .expect(3, &["is on the list as `app`"]);
+    assert!(!changed(&server));
+}
+
+#[test]
+fn a_mark_that_is_not_the_database_s_is_none() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let server = Server::with_app(ITEMS);
+    server.psql("ALTER ROLE postgres SET lockproof.staging = 'on'");
+    let url = server.url("postgres");
+    let forged = format!("{url}?options=-c%20lockproof.staging%3Don");
+    refused(
+        &room,
+        &server,
+        &forged,
+        &[],
+        &["it is not marked as a stage"],
+    );
+    server.psql("ALTER DATABASE app SET lockproof.staging = 'on'");
+    taken(&room, &server, &url, &[]);
+}
+
+#[test]
+fn a_stranger_by_the_name_of_lockproof_is_a_stranger() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let server = marked();
+    let url = server.url("postgres");
+    let impostor = || {
+        server.interactive(
+            "app",
+            "SET application_name = 'lockproof sampler'; BEGIN; LOCK TABLE other IN ACCESS EXCLUSIVE MODE",
+        )
+    };
+    server.app("CREATE TABLE other (id int)");
+    let mut stranger = impostor();
+    let holds = "SELECT count(*) FROM pg_locks WHERE relation = 'other'::regclass AND granted";
+    assert!(within(Duration::from_secs(20), || server.app(holds) == "1"));
+    let words = ["sessions of others: 1 (`lockproof sampler`)"];
+    refused(&room, &server, &url, &[], &words);
+    // Confirmed, it is told as what it is.
+    let confirmed = ["--confirm-external", "app"];
+    run(&room, &url, &[], &confirmed).expect(0, &["foreign-clients", "`lockproof sampler`"]);
+    stranger.kill().expect("ended");
+    stranger.wait().expect("gone");
+}
+
+#[test]
+fn a_snapshot_is_not_run_on_where_it_was_taken() {
+    if !has_server() {
+        return;
+    }
+    let room = room();
+    let server = marked();
+    let url = server.url("postgres");
+    let to = room.path("snapshots/app").display().to_string();
+    let made = [
+        "snapshot",
+        "create",
+        "--stage",
+        "local",
+        "--no-restore",
+        "--from",
+        &url,
+        "--to",
+        &to,
+    ];
+    room.lockproof(&made).expect(0, &[]);
+    let description = room.read("snapshots/app/snapshot.toml");
+    assert!(
+        description.contains("system_identifier = "),
+        "{description}"
+    );
+    let scenario = |name: &str| {
+        room.file(
+            &format!("{name}/scenario.toml"),
+            "snapshot = \"app\"\n[[steps]]\nname = \"add\"\nsql = \"ALTER TABLE items ADD b int\"\n",
+        );
+        room.path(name).display().to_string()
+    };
+    let path = scenario("own");
+    let arguments = ["run", &path, "--stage", &url, "--confirm-external", "app"];
+    let words = ["is the one that the snapshot was taken from"];
+    room.lockproof(&arguments).expect(3, &words);
+    assert!(!changed(&server));
+    // Another server with the same tables.
+    let other = marked();
+    let url = other.url("postgres");
+    let arguments = ["run", &path, "--stage", &url];
+    room.lockproof(&arguments).expect(0, &["verdict: within"]);
+}

@@ -231,7 +231,9 @@ impl Entry {
                     .iter()
                     .any(|address| here.contains(address));
                 let ports = ports_in(folder);
-                let listens = ports.iter().any(|port| server.ports.contains(port));
+                // Of an entry with a port it was compared already.
+                let listens =
+                    self.port.is_some() || ports.iter().any(|port| server.ports.contains(port));
                 (is_there || is_here && server.folder.is_none() && listens)
                     .then(|| found("socket", folder.display().to_string()))?
             }
@@ -296,7 +298,11 @@ fn entries_of(typed: &str) -> Result<Vec<Entry>, &'static str> {
     if let Ok(address) = typed.parse::<IpAddr>() {
         return one(Kind::Name(canonical(address).to_string()));
     }
-    if typed.len() > 10 && typed.bytes().all(|byte| byte.is_ascii_digit()) {
+    // Larger than an address in one number, and not in octal digits.
+    if typed.len() > 10
+        && !typed.starts_with('0')
+        && typed.bytes().all(|byte| byte.is_ascii_digit())
+    {
         let identifier = typed.parse().map_err(|_| "is not a system identifier")?;
         return one(Kind::Identifier(identifier));
     }
