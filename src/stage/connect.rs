@@ -80,7 +80,7 @@ pub(crate) async fn open_with(
         match try_all(endpoint, &config).await {
             Ok(opened) => {
                 quiet.note_taken();
-                return Ok(ours(opened, endpoint).await);
+                return Ok(ours(opened, endpoint, triggers).await);
             }
             Err(failures) if may_be_quiet_s(&failures) => {}
             Err(failures) => return Err(refusal::error(endpoint, &failures)),
@@ -91,7 +91,7 @@ pub(crate) async fn open_with(
             if asks {
                 quiet.note_refused();
             }
-            Ok(ours(opened, endpoint).await)
+            Ok(ours(opened, endpoint, triggers).await)
         }
         Err(failures) => Err(refusal::error(endpoint, &failures)),
     }
@@ -100,7 +100,7 @@ pub(crate) async fn open_with(
 /// Has the server end what it runs for us soon after we are gone: a statement alone would go on to its end. Since
 /// PostgreSQL 14 it can, where its system can tell; elsewhere a session ends at its next reply. Also notes which process
 /// of the server is ours.
-async fn ours(opened: Opened, endpoint: &Endpoint) -> Opened {
+async fn ours(opened: Opened, endpoint: &Endpoint, triggers: Triggers) -> Opened {
     const SINCE: u32 = 14;
     const CHECKS: &str = "SET client_connection_check_interval = '1s'";
     let version = opened.server_version.as_deref().unwrap_or_default();
@@ -115,8 +115,14 @@ async fn ours(opened: Opened, endpoint: &Endpoint) -> Opened {
     let asked = opened
         .client
         .simple_query("SELECT pg_catalog.pg_backend_pid()");
-    // Both are on their way before the first is answered.
-    let ((), answer) = tokio::join!(checks, asked);
+    // Our questions of the catalogue are large and asked seldom: compiling one takes longer than answering it.
+    let interprets = async {
+        if triggers == Triggers::Rest {
+            let _ = opened.client.batch_execute("SET jit = off").await;
+        }
+    };
+    // All are on their way before the first is answered.
+    let ((), (), answer) = tokio::join!(checks, interprets, asked);
     let process = answer.ok().and_then(|messages| {
         messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),

@@ -141,11 +141,10 @@ fn the_daemon_alone_while_its_containers_live_on() {
         return;
     };
     scene.run_well();
-    // The way to the server goes through a process of the daemon's.
-    let ran = scene.struck("step 2 of 2", 600, |engine| engine.daemon(Signal::SIGKILL));
+    // The server is reached by its own socket: what runs on it is not disturbed, only what is left cannot be removed.
+    let ran = scene.struck("step 2 of 2", 2, |engine| engine.daemon(Signal::SIGKILL));
     let lost = format!("the container engine at `{}` was lost", scene.engine.host());
-    ran.expect(3, &[&lost, "help: start it again"]);
-    scene.assert_judged();
+    ran.expect(0, &["verdict: within", &lost, "help: start it again"]);
     scene.engine.restore_daemon();
     scene.clean();
     let held = scene.engine.holds();

@@ -373,7 +373,7 @@ fn a_stranger_by_the_name_of_lockproof_is_a_stranger() {
     let impostor = || {
         server.interactive(
             "app",
-            "SET application_name = 'lockproof sampler'; BEGIN; LOCK TABLE other IN ACCESS EXCLUSIVE MODE",
+            "SET application_name = 'lockproof sampler'; BEGIN; LOCK TABLE other IN SHARE MODE",
         )
     };
     server.app("CREATE TABLE other (id int)");
@@ -384,7 +384,10 @@ fn a_stranger_by_the_name_of_lockproof_is_a_stranger() {
     refused(&room, &server, &url, &[], &words);
     // Confirmed, it is told as what it is.
     let confirmed = ["--confirm-external", "app"];
-    run(&room, &url, &[], &confirmed).expect(0, &["foreign-clients", "`lockproof sampler`"]);
+    run(&room, &url, &[], &confirmed).expect(
+        0,
+        &["1 other client was on the server", "(`lockproof sampler`)"],
+    );
     stranger.kill().expect("ended");
     stranger.wait().expect("gone");
 }
