@@ -106,6 +106,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
         },
         cloned: None,
         notes: Vec::new(),
+        network: None,
     });
     tell(Event::ReplayStarted {
         replay: 1,
@@ -120,6 +121,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
         tell(Event::CommandStarted {
             argv: vec!["program".to_owned()],
             at: Mono(MILLI),
+            network: None,
         });
     } else {
         tell(Event::SessionOpened { pid: 100 });
@@ -159,6 +161,7 @@ pub fn tell(course: Course, samples: u64, mut tell: impl FnMut(Event)) {
                             application: "django".to_owned(),
                             leader: None,
                             query: text(0),
+                            ours: None,
                         },
                     });
                 }
