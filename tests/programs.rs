@@ -212,9 +212,9 @@ fn what_is_typed_for_the_stage_is_put_in_and_never_written() {
     }
     let room = room();
     // Nothing of the environment tells psql the way.
-    let text = "printf %s \"$SECRET\" > ../password; test \"$MINE\" = \"$DATABASE_URL\"; \
-                unset DATABASE_URL PGHOST PGPORT PGUSER PGDATABASE; \
-                psql -Xq -h ${stage.host} -p ${stage.port} -U ${stage.user} -d ${stage.database} -c \"$0\"";
+    let text = "(unset DATABASE_URL PGHOST PGPORT PGUSER PGDATABASE; \
+                psql -Xq -h ${stage.host} -p ${stage.port} -U ${stage.user} -d ${stage.database} -c \"$0\"); \
+                printf %s \"$SECRET\" > ../password; test \"$MINE\" = \"$DATABASE_URL\"";
     let step = format!(
         "[[steps]]\nname = \"it\"\nrun = [\"sh\", \"-ec\", {text:?}, \"INSERT INTO numbers VALUES (1)\", \"${{stage.password}}\"]\n\
          env = {{ SECRET = \"${{stage.password}}\", MINE = \"${{stage.url}}\" }}\n"
