@@ -378,6 +378,53 @@ fn a_clone_with_a_name_of_production_s_is_refused() {
     cloned.assert_gone(5);
 }
 
+/// Production by another spelling, or in a URL that cannot be read, is not handed to the program that ends clones.
+#[test]
+fn production_by_another_spelling_is_no_clone() {
+    if !has_server() {
+        return;
+    }
+    let cloned = Cloned::new(CLONE, DROP);
+    let run = |production: &str| {
+        let mut command = cloned.command(STEP, &[]);
+        command.env("LOCKPROOF_PRODUCTION", production);
+        finish(command)
+    };
+    let port = cloned.server.port();
+    let identifier = cloned
+        .server
+        .psql("SELECT system_identifier FROM pg_control_system()");
+    let same = [
+        "localhost".to_owned(),
+        format!("2130706433:{port}"),
+        "127.0.0.0/8".to_owned(),
+        cloned.server.folder().display().to_string(),
+        format!("postgres://u:s3cret@[::1]:{port}/shop"),
+        identifier,
+    ];
+    for entry in &same {
+        let ran = run(entry);
+        ran.expect(3, &["is production, by the list of `--production`"]);
+        no_secret(&ran);
+    }
+    // What cannot be read cannot be compared.
+    let unread = CLONE.replace(
+        "$LOCKPROOF_CLONE_ID\"\necho\n",
+        "$LOCKPROOF_CLONE_ID?sslmode=sometimes\"\necho\n",
+    );
+    assert_ne!(unread, CLONE);
+    cloned.script("clone.sh", &unread);
+    run("localhost").expect(3, &["cannot be used"]);
+    let log = cloned.log();
+    assert!(!log.iter().any(|line| line.starts_with("url ")), "{log:#?}");
+    // The twin: another port.
+    cloned.script("clone.sh", CLONE);
+    run(&format!("localhost:{}", port - 1)).expect(0, &["verdict: within"]);
+    let log = cloned.log();
+    assert!(log.iter().any(|line| line.starts_with("url ")), "{log:#?}");
+    cloned.assert_gone(same.len() + 2);
+}
+
 #[test]
 fn a_clone_that_cannot_be_ended_is_told_and_tried_again() {
     if !has_server() {

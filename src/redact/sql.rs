@@ -319,6 +319,9 @@ fn spans(sql: &str) -> Vec<Range<usize>> {
             found.push(value.span.clone());
         }
     }
+    // One may be found twice, as an argument and as a value.
+    found.sort_by_key(|span| span.start);
+    found.dedup();
     found
 }
 

@@ -126,11 +126,16 @@ impl Hooked {
             .help(URL_HELP));
         }
         let printed = url.insert(Secret::new(printed)).clone();
-        let endpoint = parse(printed.reveal()).map_err(|error| {
-            Error::stage(format!("the URL that `{shown}` printed cannot be used"))
-                .because(error)
-                .help(URL_HELP)
-        })?;
+        let endpoint = match parse(printed.reveal()) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                // What cannot be read cannot be compared with the list.
+                *url = None;
+                let unusable =
+                    Error::stage(format!("the URL that `{shown}` printed cannot be used"));
+                return Err(unusable.because(error).help(URL_HELP));
+            }
+        };
         let (production, notes) = Names::read(&self.production)?.resolved().await;
         for note in notes {
             watch.note(&note);
