@@ -101,11 +101,16 @@ pub(crate) async fn open_with(
 /// PostgreSQL 14 it can, where its system can tell; elsewhere a session ends at its next reply. Also notes which process
 /// of the server is ours.
 async fn ours(opened: Opened, endpoint: &Endpoint, triggers: Triggers) -> Opened {
+    const OLDEST: u32 = 12;
     const SINCE: u32 = 14;
     const CHECKS: &str = "SET client_connection_check_interval = '1s'";
     let version = opened.server_version.as_deref().unwrap_or_default();
     let digits = version.split(|c: char| !c.is_ascii_digit()).next();
-    let major = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    let major: u32 = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    // One that is too old is asked nothing.
+    if major < OLDEST {
+        return opened;
+    }
     let checks = async {
         if major >= SINCE {
             // Whether it was taken changes nothing else.
@@ -121,9 +126,10 @@ async fn ours(opened: Opened, endpoint: &Endpoint, triggers: Triggers) -> Opened
             let _ = opened.client.batch_execute("SET jit = off").await;
         }
     };
-    // All are on their way before the first is answered.
-    let ((), (), answer) = tokio::join!(checks, interprets, asked);
-    let process = answer.ok().and_then(|messages| {
+    // All are on their way before the first is answered. A server that does not answer is told of by who asks next.
+    let all = async { tokio::join!(checks, interprets, asked).2 };
+    let answer = timeout(endpoint.patience(), all).await;
+    let process = answer.ok().and_then(Result::ok).and_then(|messages| {
         messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
             _ => None,

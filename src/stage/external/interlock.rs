@@ -4,6 +4,7 @@
 //! external server has to look like a stage, or its user has to say its name.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio_postgres::Client;
 
@@ -147,17 +148,7 @@ pub async fn examine(
     taken: Option<&Taken>,
     kind: Looked,
 ) -> Result<Vec<Suspicion>> {
-    let ours: Vec<i32> = census::processes(endpoint).into_iter().collect();
-    let row = client
-        .query_one(
-            include_str!("../queries/examine.sql"),
-            &[&(kind == Looked::Clone), &ours],
-        )
-        .await
-        .map_err(|error| {
-            Error::stage(format!("cannot look at `{}`", endpoint.shown()))
-                .because(Told(tell(&error)))
-        })?;
+    let row = look(client, endpoint, kind).await?;
     let marked: Option<&str> = row.get("marker");
     let cluster: String = row.get("cluster");
     let identifier = identifier(client).await;
@@ -210,6 +201,36 @@ pub async fn examine(
         }
     }
     Ok(suspicions)
+}
+
+/// Asks the server. Sessions of a lockproof that has just ended may be there for a moment longer.
+async fn look(client: &Client, endpoint: &Endpoint, kind: Looked) -> Result<tokio_postgres::Row> {
+    const LOOKS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut looks = 0;
+    loop {
+        let ours: Vec<i32> = census::processes(endpoint).into_iter().collect();
+        let row = client
+            .query_one(
+                include_str!("../queries/examine.sql"),
+                &[&(kind == Looked::Clone), &ours],
+            )
+            .await
+            .map_err(|error| {
+                Error::stage(format!("cannot look at `{}`", endpoint.shown()))
+                    .because(Told(tell(&error)))
+            })?;
+        looks += 1;
+        let applications: Vec<String> = row.get("applications");
+        let may_go = !applications.is_empty()
+            && applications
+                .iter()
+                .all(|name| name.starts_with("lockproof"));
+        if row.get::<_, i64>("sessions") == 0 || !may_go || looks == LOOKS {
+            return Ok(row);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// The server's `system_identifier`; None: the role may not ask.
