@@ -153,7 +153,9 @@ fn tell(sql: &str, depth: usize, said: &mut Said) {
             TokenKind::QuotedIdentifier => drop(said.names.insert(meant(&token, text))),
             TokenKind::DollarString if depth > 0 => {
                 let inner = meant(&token, text);
-                if begins_with_verb(&inner) || inner.contains(';') {
+                // What holds a semicolon is code only where code stands.
+                let is_body = matches!(before[0].as_str(), "do" | "as" | "plpgsql" | "sql");
+                if begins_with_verb(&inner) || is_body && inner.contains(';') {
                     tell(&inner, depth - 1, said);
                 }
                 said.values.push(inner);
