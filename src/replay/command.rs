@@ -68,7 +68,7 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
     let exited = matches!(ended, Ended::Exited(_));
     if exited {
         // What it left behind is a part of the step, as long as that lasts.
-        course.remains = Some(Remains { program, _way: way });
+        course.remains = Some(Remains { program, way });
     } else {
         program.end().await;
     }
@@ -110,10 +110,15 @@ pub async fn run(scene: &Scene<'_>, step: &Step, work: &CommandWork) -> Result<C
 #[derive(Debug)]
 pub struct Remains {
     program: Kept,
-    _way: Way,
+    way: Way,
 }
 
 impl Remains {
+    /// The server as the program was told of it.
+    pub fn told(&self) -> &Endpoint {
+        &self.way.endpoint
+    }
+
     /// Ends it; it returns when nothing of it is left.
     pub async fn end(self) {
         self.program.end_rest().await;

@@ -13,6 +13,7 @@ use crate::pg::{Session, names, queries};
 use crate::plan::{CommandWork, DisturbanceKind, Plan, Step};
 use crate::recording::format::{Effects, Outcome};
 use crate::replay::Course;
+use crate::replay::command::Remains;
 use crate::stage::Endpoint;
 use crate::stage::census::{self, Census};
 
@@ -249,6 +250,8 @@ pub fn judge_reach(course: &mut Course, effects: &Effects, work: &CommandWork, a
     if effects.came != Some(false) {
         return;
     }
+    // Where it was to connect is not where lockproof does.
+    let at = course.remains.as_ref().map_or(at, Remains::told);
     match &mut course.outcome {
         Outcome::Failed { details, .. } => {
             details.push("no session of it came to the stage".to_owned());
