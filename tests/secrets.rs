@@ -166,7 +166,8 @@ fn a_program_s_arguments_environment_and_output_give_nothing_away() {
     }
     let room = Room::new();
     let steps = [
-        "[[steps]]\nname = \"env\"\nrun = [\"sh\", \"-c\", \"env | grep -e TOKEN -e DSN -e CI_ -e PGPASS\"]\n\
+        "[[steps]]\nname = \"env\"\nmay_do_nothing = true\n\
+         run = [\"sh\", \"-c\", \"env | grep -e TOKEN -e DSN -e CI_ -e PGPASS; psql -Xqc 'SELECT 1'\"]\n\
          env = { API_TOKEN = \"pl4nted one\", DB_DSN = \"pl4nted two\" }\n"
             .to_owned(),
         "[[steps]]\nname = \"args\"\n\
@@ -178,7 +179,8 @@ fn a_program_s_arguments_environment_and_output_give_nothing_away() {
         "{}{}",
         script(
             "pw",
-            "printf '%s' \"$PGPASSWORD\" >pw; printf '%s' \"$DATABASE_URL\" >url; echo $PGPASSWORD $DATABASE_URL"
+            "printf '%s' \"$PGPASSWORD\" >pw; printf '%s' \"$DATABASE_URL\" >url; echo $PGPASSWORD $DATABASE_URL; \
+             psql -Xqc 'SELECT 1'"
         ),
         steps.concat()
     );
