@@ -189,7 +189,12 @@ fn begins_with_verb(text: &str) -> bool {
 
 /// True for SQL that stands where any text may stand, such as an argument of a program.
 pub fn is_sql(text: &str) -> bool {
-    begins_with_verb(text)
+    let begun = text.trim_start();
+    // An option such as `--set` is no comment, unless a line follows it.
+    let begins = begun
+        .starts_with(|c: char| c.is_alphabetic() || matches!(c, '(' | '/' | '\'' | '"'))
+        || begun.starts_with("--") && begun.contains('\n');
+    begins && begins_with_verb(text)
 }
 
 pub(super) fn is_literal(kind: TokenKind) -> bool {
