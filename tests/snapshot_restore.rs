@@ -468,7 +468,7 @@ async fn a_generator_runs_with_its_variables() {
         .expect_err("fails")
         .story();
     assert!(
-        story.contains("b.sql` failed") && story.contains("line 3: nonsense;"),
+        story.contains("b.sql` failed") && story.contains("line 3: nonsense"),
         "{story}"
     );
     write("b.sql", "SELECT ${row};\n");
