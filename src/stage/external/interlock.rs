@@ -208,6 +208,14 @@ async fn look(client: &Client, endpoint: &Endpoint, kind: Looked) -> Result<toki
     const LOOKS: u32 = 20;
     const PAUSE: Duration = Duration::from_millis(50);
     let mut looks = 0;
+    // A path that a URL, a role or the database sets could put functions of others before the system's.
+    client
+        .batch_execute("SET search_path = pg_catalog")
+        .await
+        .map_err(|error| {
+            Error::stage(format!("cannot look at `{}`", endpoint.shown()))
+                .because(Told(tell(&error)))
+        })?;
     loop {
         let ours: Vec<i32> = census::processes(endpoint).into_iter().collect();
         let row = client
