@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::report::script;
 use support::server::Server;
-use support::{Room, has_server, within};
+use support::{Room, Running, has_server, within};
 
 /// Locks are not what is measured here.
 const ANY: [&str; 3] = ["--budget", "60s", "--allow-unproven"];
@@ -40,6 +41,15 @@ fn daemon(nap: &str, then: &str) -> String {
 /// A step in double quotes: the script has single ones.
 fn step(text: &str) -> String {
     format!("[[steps]]\nname = \"program\"\nrun = [\"sh\", \"-c\", \"{text}\"]\n")
+}
+
+/// A run on an external server that goes on.
+fn started_on(room: &Room, server: &Server, scenario: &Path) -> Running {
+    let mut command = room.command(&["run", "--confirm-external", "app"]);
+    command
+        .arg(scenario)
+        .args(["--stage", &server.url("postgres")]);
+    room.start(command)
 }
 
 #[test]
@@ -83,17 +93,8 @@ fn a_killed_lockproof_s_program_writes_no_more() {
         "while ! test -e {go}; do sleep 0.1; done; psql -Xqc 'INSERT INTO written VALUES (1)'"
     );
     let text = format!("setsid sh -c \\\"{write}; {nap}\\\" & exec sleep 600");
-    let scenario = room.scenario(&step(&text)).display().to_string();
-    let url = server.url("postgres");
-    let command = room.command(&[
-        "run",
-        &scenario,
-        "--stage",
-        &url,
-        "--confirm-external",
-        "app",
-    ]);
-    let run = room.start(command);
+    let scenario = room.scenario(&step(&text));
+    let run = started_on(&room, &server, &scenario);
     assert!(
         within(SOON, || !running(&nap).is_empty()),
         "{}",
@@ -139,17 +140,8 @@ fn a_killed_lockproof_s_statements_end_on_the_server() {
     let server = Server::with_app("CREATE TABLE items (id int)");
     let room = Room::new();
     let long = "[[steps]]\nname = \"long\"\nsql = \"SELECT pg_sleep(600)\"\n";
-    let scenario = room.scenario(long).display().to_string();
-    let url = server.url("postgres");
-    let command = room.command(&[
-        "run",
-        &scenario,
-        "--stage",
-        &url,
-        "--confirm-external",
-        "app",
-    ]);
-    let run = room.start(command);
+    let scenario = room.scenario(long);
+    let run = started_on(&room, &server, &scenario);
     let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'";
     assert!(
         within(SOON, || server.app(sleeps) == "1"),

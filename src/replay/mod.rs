@@ -100,14 +100,9 @@ impl Scene<'_> {
 }
 
 /// The step's `application_name`; at most 63 bytes, which is all that the server keeps.
-fn application(step: &Step) -> String {
-    let mut name = format!("{MIGRATION_PREFIX} {}", step.name);
-    let mut end = name.len().min(63);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name.truncate(end);
-    name
+pub fn application(step: &Step) -> String {
+    let name = format!("{MIGRATION_PREFIX} {}", step.name);
+    name[..name.floor_char_boundary(63)].to_owned()
 }
 
 /// The error of a run that a signal ended.

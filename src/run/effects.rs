@@ -12,8 +12,8 @@ use crate::pg::effects::Look;
 use crate::pg::{Session, names, queries};
 use crate::plan::{CommandWork, DisturbanceKind, Plan, Step};
 use crate::recording::format::{Effects, Outcome};
-use crate::replay::Course;
 use crate::replay::command::Remains;
+use crate::replay::{self, Course};
 use crate::stage::Endpoint;
 use crate::stage::census::{self, Census};
 
@@ -81,7 +81,7 @@ impl<'a> Before<'a> {
         let look = Look::take(&scene.observer.client).await.map_err(told);
         let mut before = Before {
             scene,
-            application: application(step),
+            application: replay::application(step),
             look,
             counted: None,
             present: BTreeSet::new(),
@@ -308,11 +308,6 @@ fn is_ours(application: &str) -> bool {
     application.starts_with(names::WATCHER_PREFIX)
         || application == names::TRAFFIC
         || application.starts_with(names::DISTURBANCE_PREFIX)
-}
-
-fn application(step: &Step) -> String {
-    let name = format!("{} {}", names::MIGRATION_PREFIX, step.name);
-    name[..name.floor_char_boundary(63)].to_owned()
 }
 
 fn unread_because(unread: String) -> Effects {

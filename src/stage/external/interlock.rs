@@ -207,15 +207,15 @@ pub async fn examine(
 async fn look(client: &Client, endpoint: &Endpoint, kind: Looked) -> Result<tokio_postgres::Row> {
     const LOOKS: u32 = 20;
     const PAUSE: Duration = Duration::from_millis(50);
+    let unseen = |error: tokio_postgres::Error| {
+        Error::stage(format!("cannot look at `{}`", endpoint.shown())).because(Told(tell(&error)))
+    };
     let mut looks = 0;
     // A path that a URL, a role or the database sets could put functions of others before the system's.
     client
         .batch_execute("SET search_path = pg_catalog")
         .await
-        .map_err(|error| {
-            Error::stage(format!("cannot look at `{}`", endpoint.shown()))
-                .because(Told(tell(&error)))
-        })?;
+        .map_err(unseen)?;
     loop {
         let ours: Vec<i32> = census::processes(endpoint).into_iter().collect();
         let row = client
@@ -224,10 +224,7 @@ async fn look(client: &Client, endpoint: &Endpoint, kind: Looked) -> Result<toki
                 &[&(kind == Looked::Clone), &ours],
             )
             .await
-            .map_err(|error| {
-                Error::stage(format!("cannot look at `{}`", endpoint.shown()))
-                    .because(Told(tell(&error)))
-            })?;
+            .map_err(unseen)?;
         looks += 1;
         let applications: Vec<String> = row.get("applications");
         let may_go = !applications.is_empty()
