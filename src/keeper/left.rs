@@ -33,10 +33,10 @@ pub fn end_left() -> Vec<String> {
 }
 
 fn left() -> Vec<Process> {
-    let ours = std::process::id().cast_signed();
+    let (ours, here) = (std::process::id().cast_signed(), namespace());
     let belongs = |pid: &i32| {
-        let owner = owner(&std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default());
-        owner.is_some_and(|owner| owner.pid != ours && !owner.is_alive())
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        owner(&environment, &here).is_some_and(|owner| owner.pid != ours && !owner.is_alive())
     };
     everything()
         .into_iter()
@@ -45,14 +45,27 @@ fn left() -> Vec<Process> {
         .collect()
 }
 
-/// Which lockproof an environment says that its process belongs to.
-fn owner(environment: &[u8]) -> Option<Process> {
+/// Where process numbers mean the same as here: in a container they do not, and a lockproof at work there would be
+/// taken for one that is gone.
+pub(super) fn namespace() -> String {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    link.display().to_string()
+}
+
+/// What the environment of a lockproof's programs says of it.
+pub(super) fn mark(owner: &Process, namespace: &str) -> String {
+    format!("{}:{}:{namespace}", owner.pid, owner.started)
+}
+
+/// Which lockproof of this namespace an environment says that its process belongs to.
+fn owner(environment: &[u8], here: &str) -> Option<Process> {
     let says = |entry: &[u8]| {
         let text = std::str::from_utf8(entry).ok()?;
         let value = text.strip_prefix(BELONGS)?.strip_prefix('=')?;
-        let (pid, started) = value.split_once(':')?;
+        let (pid, rest) = value.split_once(':')?;
+        let (started, namespace) = rest.split_once(':')?;
         Some(Process {
-            pid: pid.parse().ok()?,
+            pid: pid.parse().ok().filter(|_| namespace == here)?,
             started: started.to_owned(),
         })
     };
@@ -70,15 +83,20 @@ mod tests {
 
     #[test]
     fn an_owner_is_read_from_the_environment() {
-        let entry = format!("PATH=/bin\0{BELONGS}=12:345@boot\0HOME=/\0");
-        let owner = owner(entry.as_bytes()).expect("an owner");
+        let entry = format!("PATH=/bin\0{BELONGS}=12:345@boot:pid:[7]\0HOME=/\0");
+        let owner = owner(entry.as_bytes(), "pid:[7]").expect("an owner");
         assert_eq!((owner.pid, owner.started.as_str()), (12, "345@boot"));
-        assert!(super::owner(b"PATH=/bin\0").is_none());
+        assert!(super::owner(entry.as_bytes(), "pid:[8]").is_none());
+        assert!(super::owner(b"PATH=/bin\0", "pid:[7]").is_none());
     }
 
     #[test]
     fn what_belongs_to_a_process_that_is_gone_is_ended_and_nothing_else() {
-        let gone = "2147483647:1@long ago";
+        let nobody = Process {
+            pid: i32::MAX,
+            started: "1@long ago".to_owned(),
+        };
+        let gone = mark(&nobody, &namespace());
         let us = Process::of(std::process::id().cast_signed()).expect("us");
         let sleeper = |owner: &str| {
             std::process::Command::new("sleep")
@@ -87,19 +105,23 @@ mod tests {
                 .spawn()
                 .expect("started")
         };
-        let mut left = sleeper(gone);
-        let mut kept = sleeper(&format!("{}:{}", us.pid, us.started));
+        let mut left = sleeper(&gone);
+        let mut kept = sleeper(&mark(&us, &namespace()));
+        // Of another container, where that number may be somebody's.
+        let mut elsewhere = sleeper(&mark(&nobody, "pid:[1]"));
         // Until exec the child shows our own environment.
-        while !environment(left.id()).contains(gone) {}
+        while !environment(left.id()).contains(&gone) {}
         let ended = end_left();
         assert!(
             ended.contains(&format!("process {} (`sleep`)", left.id())),
             "{ended:?}"
         );
         assert!(left.wait().is_ok_and(|status| !status.success()));
-        assert!(kept.try_wait().is_ok_and(|status| status.is_none()));
-        kept.kill().expect("ended");
-        kept.wait().expect("gone");
+        for child in [&mut kept, &mut elsewhere] {
+            assert!(child.try_wait().is_ok_and(|status| status.is_none()));
+            child.kill().expect("ended");
+            child.wait().expect("gone");
+        }
     }
 
     fn environment(pid: u32) -> String {

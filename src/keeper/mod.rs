@@ -102,7 +102,7 @@ pub fn start(program: &Path) -> std::io::Result<Start> {
         }
     };
     if let Some(us) = Process::of(std::process::id().cast_signed()) {
-        command.env(BELONGS, format!("{}:{}", us.pid, us.started));
+        command.env(BELONGS, left::mark(&us, &left::namespace()));
     }
     // Ctrl-C on the terminal is for us; what we started we end.
     command.process_group(0);
