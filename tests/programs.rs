@@ -201,8 +201,24 @@ fn beside_strangers_a_change_may_be_theirs() {
         |step: &str| server.beside(writes, || ran_on(&Room::new(), &server, step, ROOMY).0);
     let asks = program(&["psql", "-Xqc", "SELECT pg_sleep(0.3)"], "");
     beside(&asks).expect(5, &[NOTHING]);
-    let adds = program(&["psql", "-Xqc", "ALTER TABLE items ADD b int"], "");
-    beside(&adds).expect(0, &["others were on the server meanwhile"]);
+    // The stranger comes while it sleeps. A transaction of its own that was seen is its own; one that was not may be
+    // the stranger's, and that is said.
+    let adds = [
+        "psql",
+        "-Xqc",
+        "SELECT pg_sleep(0.3)",
+        "-c",
+        "ALTER TABLE items ADD b int",
+    ];
+    let room = Room::new();
+    let recording = room.path("run.jsonl").display().to_string();
+    let asked = [ROOMY, &["--record", &recording]].concat();
+    let step = program(&adds, "");
+    let ran = server.beside(writes, || ran_on(&room, &server, &step, &asked).0);
+    ran.expect(0, &[]);
+    let own = room.read("run.jsonl").contains("\"wrote\":true");
+    let told = ran.said().contains("others were on the server meanwhile");
+    assert_eq!(told, !own, "{ran:?}");
 }
 
 #[test]
